@@ -21,7 +21,6 @@ use crate::domain::cycle::Cycle;
 use crate::domain::dependent::ReadBack;
 use crate::domain::error::{SystemError, chain};
 use crate::domain::gate::Opening;
-use crate::domain::guard::Guards;
 use crate::domain::mapping::{NO_RUN, RunFacts};
 use crate::domain::printable::printable;
 use crate::domain::problem::{Problem, Severity};
@@ -440,27 +439,6 @@ fn followed(plan: &Plan) -> String {
     }
 }
 
-fn guards_json(guards: &Guards) -> Value {
-    let Guards {
-        min_read,
-        max_changed,
-        max_nulls,
-        max_rejected,
-        max_skipped,
-        max_calls,
-        require_test,
-    } = guards;
-    json!({
-        "min_read": min_read,
-        "max_rejected": max_rejected,
-        "max_skipped": max_skipped,
-        "max_changed": max_changed,
-        "max_nulls": max_nulls,
-        "max_calls": max_calls,
-        "require_test": require_test,
-    })
-}
-
 fn json_of(found: &Found) -> Value {
     let write_back = |(plan, preview): (&Plan, &Option<WriteBackPreview>)| {
         json!({
@@ -472,7 +450,7 @@ fn json_of(found: &Found) -> Value {
             "object": plan.layout.object.display_name(),
             "matching": plan.layout.mode.name(),
             "fields": plan.layout.fields.len(),
-            "guards": guards_json(&plan.write_back.guards),
+            "guards": plan.write_back.guards,
             "canary": plan.write_back.canary.map(Canary::size),
             "journal_table": plan.journal_table.as_ref().map(|journal| journal.object.display_name()),
             "keeps_before_images": plan.write_back.before_images_kept.is_some(),

@@ -12,7 +12,7 @@ use crate::cli::DescribeArguments;
 use crate::config::Project;
 use crate::destination::seam::Destination;
 use crate::destination::service::AnyService;
-use crate::domain::connection::{Connection, System};
+use crate::domain::connection::Connection;
 use crate::domain::counted::counted;
 use crate::domain::error::SystemError;
 use crate::domain::printable::printable;
@@ -73,21 +73,15 @@ fn connection<'a>(project: &'a Project, name: &str) -> Result<&'a Connection, Co
     };
     let (connection, warnings) = project.connection(name).map_err(unusable)?;
     warn_of(&warnings);
-    match &connection.system {
-        System::Service(_) => Ok(connection),
-        System::Files { .. }
-        | System::Sqlite(_)
-        | System::Postgres(_)
-        | System::Mysql(_)
-        | System::Adbc(_) => {
-            let message = format!(
-                "`{name}` is of kind `{}`, not a web API",
-                connection.system.kind()
-            );
-            let hint = format!("`writeback schema {name} TABLE` prints what a table of it is");
-            Err(unusable(vec![Problem::mistake(None, message).hint(hint)]))
-        }
+    if connection.system.service().is_none() {
+        let message = format!(
+            "`{name}` is of kind `{}`, not a web API",
+            connection.system.kind()
+        );
+        let hint = format!("`writeback schema {name} TABLE` prints what a table of it is");
+        return Err(unusable(vec![Problem::mistake(None, message).hint(hint)]));
     }
+    Ok(connection)
 }
 
 /// Names of the objects that the project's jobs write to through a connection.

@@ -5,65 +5,16 @@ use std::path::PathBuf;
 
 use url::{Host, Url};
 
-use crate::domain::connection::Secret;
+use crate::domain::connection::{Secret, SystemKind};
 use crate::domain::problem::{did_you_mean, quoted_list};
 
-/// What a connection leads to, before its settings are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Files,
-    Sqlite,
-    Postgres,
-    Mysql,
-    Adbc,
-    Duckdb,
-    Snowflake,
-    Salesforce,
-    Bullhorn,
-    HubSpot,
-    Dataverse,
-}
-
-impl Kind {
-    pub(super) const ALL: [Self; 11] = [
-        Self::Files,
-        Self::Sqlite,
-        Self::Postgres,
-        Self::Mysql,
-        Self::Adbc,
-        Self::Duckdb,
-        Self::Snowflake,
-        Self::Salesforce,
-        Self::Bullhorn,
-        Self::HubSpot,
-        Self::Dataverse,
-    ];
-
-    /// As `kind = "…"` names it.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Files => "files",
-            Self::Sqlite => "sqlite",
-            Self::Postgres => "postgres",
-            Self::Mysql => "mysql",
-            Self::Adbc => "adbc",
-            Self::Duckdb => "duckdb",
-            Self::Snowflake => "snowflake",
-            Self::Salesforce => "salesforce",
-            Self::Bullhorn => "bullhorn",
-            Self::HubSpot => "hubspot",
-            Self::Dataverse => "dataverse",
-        }
-    }
-
-    /// As a URL's scheme names it; folders have no URL.
-    fn of_scheme(scheme: &str) -> Option<Self> {
-        match scheme {
-            "sqlite" => Some(Self::Sqlite),
-            "postgres" | "postgresql" => Some(Self::Postgres),
-            "mysql" | "mariadb" => Some(Self::Mysql),
-            _ => None,
-        }
+/// The kind that a URL's scheme names; folders have no URL.
+fn kind_of_scheme(scheme: &str) -> Option<SystemKind> {
+    match scheme {
+        "sqlite" => Some(SystemKind::Sqlite),
+        "postgres" | "postgresql" => Some(SystemKind::Postgres),
+        "mysql" | "mariadb" => Some(SystemKind::Mysql),
+        _ => None,
     }
 }
 
@@ -77,7 +28,7 @@ pub(super) enum TlsWord {
 /// The parts of a URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Address {
-    pub(super) kind: Kind,
+    pub(super) kind: SystemKind,
     pub(super) host: Option<String>,
     pub(super) port: Option<u16>,
     pub(super) socket: Option<PathBuf>,
@@ -111,7 +62,7 @@ const ESCAPE_HINT: &str = "signs such as `@ : / ? #` within a password are writt
 
 impl Address {
     /// An address that says nothing but its kind.
-    pub(super) fn of(kind: Kind) -> Self {
+    pub(super) fn of(kind: SystemKind) -> Self {
         Self {
             kind,
             host: None,
@@ -133,9 +84,9 @@ impl Address {
             .map(|(scheme, _)| scheme.to_ascii_lowercase());
         match scheme
             .as_deref()
-            .map(|scheme| (scheme, Kind::of_scheme(scheme)))
+            .map(|scheme| (scheme, kind_of_scheme(scheme)))
         {
-            Some((_, Some(Kind::Sqlite))) => Self::of_file(text),
+            Some((_, Some(SystemKind::Sqlite))) => Self::of_file(text),
             Some((_, Some(kind))) => Self::of_server(kind, text),
             Some((scheme, None)) if scheme.chars().all(|letter| letter.is_ascii_alphanumeric()) => {
                 let known = || format!("a url begins with one of {}", quoted_list(SCHEMES));
@@ -167,12 +118,12 @@ impl Address {
             ),
             path => Ok(Self {
                 file: Some(PathBuf::from(path)),
-                ..Self::of(Kind::Sqlite)
+                ..Self::of(SystemKind::Sqlite)
             }),
         }
     }
 
-    fn of_server(kind: Kind, text: &str) -> Answer<Self> {
+    fn of_server(kind: SystemKind, text: &str) -> Answer<Self> {
         let Ok(url) = Url::parse(text) else {
             return wrong("the url cannot be read", ESCAPE_HINT);
         };
@@ -226,13 +177,15 @@ impl Address {
 
     fn set_parameter(&mut self, name: &str, value: &str) -> Answer<()> {
         match (self.kind, name) {
-            (Kind::Postgres, "sslmode") | (Kind::Mysql, "ssl-mode") => {
+            (SystemKind::Postgres, "sslmode") | (SystemKind::Mysql, "ssl-mode") => {
                 self.tls = Some(tls_word(name, value)?)
             }
-            (Kind::Postgres, "sslrootcert") | (Kind::Mysql, "ssl-ca") => {
+            (SystemKind::Postgres, "sslrootcert") | (SystemKind::Mysql, "ssl-ca") => {
                 self.ca_file = Some(PathBuf::from(value))
             }
-            (Kind::Postgres, "host") | (Kind::Mysql, "socket") if value.starts_with('/') => {
+            (SystemKind::Postgres, "host") | (SystemKind::Mysql, "socket")
+                if value.starts_with('/') =>
+            {
                 // The url must name some host; the drivers let the socket win, and so do people who
                 // write both.
                 self.socket = Some(PathBuf::from(value));
@@ -244,18 +197,12 @@ impl Address {
     }
 
     fn unknown_parameter(&self, name: &str) -> AddressError {
-        let known: &[&str] = match self.kind {
-            Kind::Postgres => &["sslmode", "sslrootcert", "host"],
-            Kind::Mysql => &["ssl-mode", "ssl-ca", "socket"],
-            Kind::Files
-            | Kind::Sqlite
-            | Kind::Adbc
-            | Kind::Duckdb
-            | Kind::Snowflake
-            | Kind::Salesforce
-            | Kind::Bullhorn
-            | Kind::HubSpot
-            | Kind::Dataverse => &[],
+        let known: &[&str] = if self.kind == SystemKind::Postgres {
+            &["sslmode", "sslrootcert", "host"]
+        } else if self.kind == SystemKind::Mysql {
+            &["ssl-mode", "ssl-ca", "socket"]
+        } else {
+            &[]
         };
         // A password with an unescaped `?` ends up here, so the name is quoted only if it looks
         // like one.
@@ -331,7 +278,7 @@ mod tests {
     fn parts_of_a_url_are_unescaped() {
         let address =
             parsed("postgresql://us%40er:p%3Aw%2F@db.example.com:6543/my%20crm?sslmode=require");
-        assert_eq!(address.kind, Kind::Postgres);
+        assert_eq!(address.kind, SystemKind::Postgres);
         assert_eq!(address.host.as_deref(), Some("db.example.com"));
         assert_eq!(address.port, Some(6543));
         assert_eq!(address.user.as_deref(), Some("us@er"));

@@ -7,16 +7,19 @@ mod reader;
 mod service;
 
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use self::reader::{ATTEMPTS_MAX, Reader, WRITERS_MAX};
 pub(super) use self::reader::{is_local, timeout};
-use super::address::{Address, Kind, TlsWord};
-use super::document::{Table, Value, shown};
+pub(super) use self::service::{NoteTerms, note_terms};
+use super::address::{Address, TlsWord};
+use super::document::{Table, Value, each_once, shown};
 use super::secret::{Given, Surroundings};
 use super::times::timezone;
 use crate::domain::connection::{
-    Connection, Limits, Secret, ServerSettings, ServiceKind, SqliteSettings, System, Tls,
+    Connection, DriverKind, Limits, Secret, ServerSettings, ServiceKind, SqliteSettings, System,
+    SystemKind, Tls,
 };
 use crate::domain::problem::{Problem, did_you_mean, quoted_list};
 
@@ -53,53 +56,19 @@ const SERVER_KEYS: &[&str] = &[
 ];
 
 /// Keys that mean something to some kind.
-const ALL_KEYS: &[&str] = &[
-    "kind",
-    "url",
-    "folder",
-    "file",
-    "create_from",
-    "host",
-    "port",
-    "socket",
-    "user",
-    "password",
-    "database",
-    "tls",
-    "ca_file",
-    "timezone",
-    "connect_timeout",
-    "statement_timeout",
-    "lock_timeout",
-    "attempts_max",
-    "writers",
-    "driver",
-    "profile",
-    "uri",
-    "options",
-    "account",
-    "auth",
-    "private_key",
-    "token",
-    "warehouse",
-    "role",
-    "schema",
-    "practice",
-    "login_url",
-    "api_url",
-    "quota",
-    "quota_share",
-    "request_timeout",
-    "requests_per_second",
-    "api_version",
-    "separator",
-    "decimal",
-    "thousands",
-    "dates",
-    "encoding",
-    "nulls",
-    "tables",
-];
+static ALL_KEYS: LazyLock<Vec<&'static str>> =
+    LazyLock::new(|| each_once(SystemKind::all().map(keys)));
+
+/// Keys that mean something to a kind.
+fn keys(kind: SystemKind) -> &'static [&'static str] {
+    match kind {
+        SystemKind::Files => files::KEYS,
+        SystemKind::Sqlite => SQLITE_KEYS,
+        SystemKind::Postgres | SystemKind::Mysql => SERVER_KEYS,
+        SystemKind::Driver(driver) => adbc::keys(driver),
+        SystemKind::Service(service) => service::keys(service),
+    }
+}
 
 /// A connection as far as it can be had now, and what its users are to be told.
 pub(super) struct ReadConnection {
@@ -145,11 +114,9 @@ impl<'a> Reader<'a> {
         self.expect_kind(kind, &url);
         let timezone = self.table.get("timezone").and_then(timezone);
         let limits = match kind {
-            Some(Kind::Salesforce | Kind::Bullhorn | Kind::HubSpot | Kind::Dataverse) => {
-                self.service_limits()
-            }
+            Some(SystemKind::Service(_)) => self.service_limits(),
             // A file that DuckDB writes has one writer.
-            Some(Kind::Duckdb) => Limits {
+            Some(SystemKind::Driver(DriverKind::Duckdb)) => Limits {
                 writers: 1,
                 ..self.limits()
             },
@@ -164,14 +131,12 @@ impl<'a> Reader<'a> {
             UrlKey::Read(address) => Some(*address),
         };
         let system = match kind? {
-            Kind::Files => self.files()?,
-            Kind::Sqlite => System::Sqlite(self.sqlite(address)?),
-            kind @ Kind::Postgres => System::Postgres(self.server(kind, address)?),
-            kind @ Kind::Mysql => System::Mysql(self.server(kind, address)?),
-            kind @ (Kind::Adbc | Kind::Duckdb | Kind::Snowflake) => System::Adbc(self.adbc(kind)?),
-            kind @ (Kind::Salesforce | Kind::Bullhorn | Kind::HubSpot | Kind::Dataverse) => {
-                System::Service(self.service(kind)?)
-            }
+            SystemKind::Files => self.files()?,
+            SystemKind::Sqlite => System::Sqlite(self.sqlite(address)?),
+            kind @ SystemKind::Postgres => System::Postgres(self.server(kind, address)?),
+            kind @ SystemKind::Mysql => System::Mysql(self.server(kind, address)?),
+            SystemKind::Driver(driver) => System::Adbc(self.adbc(driver)?),
+            SystemKind::Service(service) => System::Service(self.service(service)?),
         };
         Some(Connection {
             name: self.name.to_owned(),
@@ -215,7 +180,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn kind(&self, url: &UrlKey) -> Option<Kind> {
+    fn kind(&self, url: &UrlKey) -> Option<SystemKind> {
         let told = self
             .table
             .get("kind")
@@ -241,10 +206,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn expect_kind(&self, kind: Option<Kind>, url: &UrlKey) {
+    fn expect_kind(&self, kind: Option<SystemKind>, url: &UrlKey) {
         let told = kind.is_some() || !matches!(url, UrlKey::None);
         if !told && self.table.lacks("kind") && self.table.lacks("url") {
-            let hint = format!("kinds are {}", quoted_list(Kind::ALL.map(Kind::name)));
+            let hint = format!(
+                "kinds are {}",
+                quoted_list(SystemKind::all().map(SystemKind::name))
+            );
             self.table.mistake(
                 format!("connection `{}` has neither `kind` nor `url`", self.name),
                 Some(hint),
@@ -253,30 +221,22 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads what can be read while the url is not there, so that its absence hides no mistake.
-    fn check_without_url(&mut self, kind: Option<Kind>) {
-        if matches!(kind, None | Some(Kind::Postgres | Kind::Mysql)) {
-            let mut address = Address::of(Kind::Postgres);
+    fn check_without_url(&mut self, kind: Option<SystemKind>) {
+        if matches!(kind, None | Some(SystemKind::Postgres | SystemKind::Mysql)) {
+            let mut address = Address::of(SystemKind::Postgres);
             self.password(&mut address);
             self.tls(&mut address);
         }
     }
 
     /// Notes keys that are unknown, or that mean nothing to this kind.
-    fn expect_keys(&self, kind: Option<Kind>) {
+    fn expect_keys(&self, kind: Option<SystemKind>) {
         let (known, name) = match kind {
-            Some(kind @ Kind::Files) => (files::KEYS, kind.name()),
-            Some(kind @ Kind::Sqlite) => (SQLITE_KEYS, kind.name()),
-            Some(kind @ (Kind::Postgres | Kind::Mysql)) => (SERVER_KEYS, kind.name()),
-            Some(kind @ (Kind::Adbc | Kind::Duckdb | Kind::Snowflake)) => {
-                (adbc::keys(kind), kind.name())
-            }
-            Some(kind @ (Kind::Salesforce | Kind::Bullhorn | Kind::HubSpot | Kind::Dataverse)) => {
-                (service::keys(kind), kind.name())
-            }
-            None => (ALL_KEYS, ""),
+            Some(kind) => (keys(kind), kind.name()),
+            None => (ALL_KEYS.as_slice(), ""),
         };
         self.table
-            .expect_among(known, ALL_KEYS, &format!("a connection of kind `{name}`"));
+            .expect_among(known, &ALL_KEYS, &format!("a connection of kind `{name}`"));
     }
 
     fn files(&self) -> Option<System> {
@@ -306,7 +266,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn server(&mut self, kind: Kind, address: Option<Address>) -> Option<ServerSettings> {
+    fn server(&mut self, kind: SystemKind, address: Option<Address>) -> Option<ServerSettings> {
         let mut address = address.unwrap_or_else(|| Address::of(kind));
         if let Some(host) = self.part("host", address.host.is_some()) {
             address.host = Some(host);
@@ -328,7 +288,11 @@ impl<'a> Reader<'a> {
         let password = self.password(&mut address);
         let tls = self.tls(&mut address);
         self.check_parts(kind, &address);
-        let port = if kind == Kind::Postgres { 5432 } else { 3306 };
+        let port = if kind == SystemKind::Postgres {
+            5432
+        } else {
+            3306
+        };
         Some(ServerSettings {
             host: address.host.unwrap_or_else(|| "localhost".to_owned()),
             port: address.port.unwrap_or(port),
@@ -341,7 +305,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Notes parts that a server cannot do without.
-    fn check_parts(&self, kind: Kind, address: &Address) {
+    fn check_parts(&self, kind: SystemKind, address: &Address) {
         let missing = |key: &str, hint: &str| {
             if !self.table.lacks(key) {
                 return;
@@ -374,7 +338,7 @@ impl<'a> Reader<'a> {
                 "name the user that writes; least privilege is described in docs/security.md",
             );
         }
-        if address.database.is_none() && kind == Kind::Postgres {
+        if address.database.is_none() && kind == SystemKind::Postgres {
             missing("database", "PostgreSQL connects to one database: name it");
         }
     }
@@ -519,16 +483,16 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn read_kind(value: Value<'_>) -> Option<Kind> {
+fn read_kind(value: Value<'_>) -> Option<SystemKind> {
     let word = value.text()?;
-    let kind = Kind::ALL.into_iter().find(|kind| kind.name() == word);
+    let kind = SystemKind::all().find(|kind| kind.name() == word);
     if kind.is_none() {
-        let names = Kind::ALL.map(Kind::name);
+        let names = || SystemKind::all().map(SystemKind::name);
         let hint = match word {
             "mariadb" => "write `kind = \"mysql\"`: it serves MariaDB too".to_owned(),
             "postgresql" => "write `kind = \"postgres\"`".to_owned(),
-            word => did_you_mean(word, names)
-                .unwrap_or_else(|| format!("kinds are {}", quoted_list(names))),
+            word => did_you_mean(word, names())
+                .unwrap_or_else(|| format!("kinds are {}", quoted_list(names()))),
         };
         value.mistake(
             format!("{} is not a kind of connection", shown(word)),
@@ -556,14 +520,5 @@ fn read_tls(value: Value<'_>) -> Option<TlsWord> {
 /// Every key that a connection of some kind may have.
 #[cfg(test)]
 pub(super) fn every_key() -> Vec<&'static str> {
-    let kinds = [
-        Kind::Salesforce,
-        Kind::Bullhorn,
-        Kind::HubSpot,
-        Kind::Dataverse,
-    ];
-    let of_services = kinds.into_iter().flat_map(service::keys);
-    let all = [SQLITE_KEYS, SERVER_KEYS, ALL_KEYS, files::KEYS];
-    let all = all.into_iter().flatten();
-    all.chain(of_services).copied().collect()
+    ALL_KEYS.clone()
 }

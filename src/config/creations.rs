@@ -1,5 +1,6 @@
 //! `[[write_back.steps]]` and `[write_back.note]`: what makes rows of which each is there once.
 
+use super::connections::{NoteTerms, note_terms};
 use super::document::{Table, Value, shown};
 use super::fields::{Excused, StepFields, read_fields, read_values};
 use super::names::{PLAIN_NAME_HINT, is_plain_name, parse_column_name};
@@ -219,80 +220,26 @@ struct Places<'a> {
     own: Option<OwnNotes>,
 }
 
-/// What a web API has notes in, and the fields that the parts of one go to.
+/// What a web API has notes in.
 struct OwnNotes {
-    table: &'static str,
+    terms: &'static NoteTerms,
     about: String,
-    text: &'static str,
-    /// `None` where a field has to be made for it.
-    marker: Option<&'static str>,
-    action: Option<&'static str>,
-    author: &'static str,
-    /// What a note cannot do without: when it was written.
-    at: Option<&'static str>,
-    /// Whether the text is HTML.
-    html: bool,
 }
 
 impl OwnNotes {
     /// Of notes about records of an object.
     fn of(service: ServiceKind, object: &str) -> Self {
-        match service {
-            // Source: <https://bullhorn.github.io/rest-api-docs/entityref.html#note>.
-            ServiceKind::Bullhorn => Self {
-                table: "Note",
-                about: "personReference".to_owned(),
-                text: "comments",
-                marker: Some("externalID"),
-                action: Some("action"),
-                author: "commentingPerson",
-                at: None,
-                html: true,
-            },
-            // Source: <https://developers.hubspot.com/docs/api-reference/crm-notes-v3/guide>.
-            ServiceKind::HubSpot => Self {
-                table: "notes",
-                about: format!("associated_{object}"),
-                text: "hs_note_body",
-                marker: None,
-                action: None,
-                author: "hubspot_owner_id",
-                at: Some("hs_timestamp"),
-                html: true,
-            },
-            // A row's id may be chosen, and tells a note from every other.
-            // Source: <https://learn.microsoft.com/en-us/power-apps/developer/data-platform/reference/entities/annotation>.
-            ServiceKind::Dataverse => Self {
-                table: "annotation",
-                about: "objectid".to_owned(),
-                text: "notetext",
-                marker: Some("annotationid"),
-                action: Some("subject"),
-                author: "ownerid",
-                at: None,
-                html: false,
-            },
-            // Source: <https://developer.salesforce.com/docs/atlas.en-us.object_reference.meta/object_reference/sforce_api_objects_task.htm>.
-            ServiceKind::Salesforce => Self {
-                table: "Task",
-                about: match object {
-                    "Contact" | "Lead" => "WhoId".to_owned(),
-                    _ => "WhatId".to_owned(),
-                },
-                text: "Description",
-                marker: None,
-                action: Some("Subject"),
-                author: "OwnerId",
-                at: None,
-                html: false,
-            },
+        let terms = note_terms(service);
+        Self {
+            terms,
+            about: (terms.about)(object),
         }
     }
 
     fn table(&self) -> ObjectName {
         ObjectName {
             parts: vec![NamePart {
-                text: self.table.to_owned(),
+                text: self.terms.table.to_owned(),
                 quoted: true,
             }],
         }
@@ -301,10 +248,10 @@ impl OwnNotes {
     fn column(&self, part: &str) -> Option<&str> {
         match part {
             "about" => Some(&self.about),
-            "text" => Some(self.text),
-            "marker" => self.marker,
-            "action" => self.action,
-            "author" => Some(self.author),
+            "text" => Some(self.terms.text),
+            "marker" => self.terms.marker,
+            "action" => self.terms.action,
+            "author" => Some(self.terms.author),
             _ => None,
         }
     }
@@ -318,11 +265,11 @@ impl<'a> Places<'a> {
         let own = common.service.map(|service| OwnNotes::of(service, object));
         let own = own.filter(|own| {
             let table = note.get("table").filter(Value::is_text);
-            table.is_none_or(|table| table.text() == Some(own.table))
+            table.is_none_or(|table| table.text() == Some(own.terms.table))
         });
         let lacking = match &own {
             None => "name its columns: `columns = { about = \"…\", text = \"…\", marker = \"…\" }`",
-            Some(own) if own.marker.is_none() => {
+            Some(own) if own.terms.marker.is_none() => {
                 "name the field by which a note is found again, best one that no two share: `columns = { marker = \"…\" }`"
             }
             Some(_) => "",
@@ -491,7 +438,7 @@ fn read_note_fields(
     places.require_columns();
     let (template, positions) = told?;
     let own = places.own.as_ref();
-    let template = match own.is_some_and(|own| own.html) {
+    let template = match own.is_some_and(|own| own.terms.html) {
         true => template.into_html(),
         false => template,
     };
@@ -509,7 +456,7 @@ fn read_note_fields(
     };
     fields.extend(places.field("text", text?, told));
     let further = further?;
-    let stamp = own.and_then(|own| own.at);
+    let stamp = own.and_then(|own| own.terms.at);
     let is_given = |at: &str| further.iter().any(|field| field.column.text == at);
     if let Some(at) = stamp.filter(|at| !is_given(at)) {
         let begun = FieldValue::Method(MethodCall {

@@ -1,9 +1,12 @@
 //! `[dashboards.NAME]`: how a finished cycle is noticed.
 
 use std::path::Path;
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use super::document::{Table, Value};
+use strum::{EnumCount, VariantArray};
+
+use super::document::{Table, Value, each_once};
 use super::project::{Dashboard, Project, Signal};
 use super::project_file::known_connection;
 use super::times::{WAIT_MAX, duration_within, gate};
@@ -17,16 +20,8 @@ const POLL_MIN: Duration = Duration::from_secs(1);
 const POLL_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Keys that mean something to some dashboard.
-pub(super) const ALL_KEYS: &[&str] = &[
-    "marker",
-    "source",
-    "query",
-    "cron",
-    "timezone",
-    "margin",
-    "announced",
-    "poll",
-];
+pub(super) static ALL_KEYS: LazyLock<Vec<&'static str>> =
+    LazyLock::new(|| each_once(Way::ALL.into_iter().map(Way::keys)));
 
 const WAYS_HINT: &str = "write `marker = \"FILE\"`; or `source = \"CONNECTION\"` and `query = \"SELECT …\"`; or \
                          `cron = \"0 5 * * *\"` and `timezone = \"Europe/Berlin\"`; or `announced = true`";
@@ -36,7 +31,7 @@ const MARKER_HINT: &str =
 const QUERY_HINT: &str = "write a SELECT that yields `cycle_id`, `completed_at` and `status`";
 
 /// A way to notice a finished cycle.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, EnumCount, VariantArray)]
 enum Way {
     Marker,
     Query,
@@ -45,7 +40,7 @@ enum Way {
 }
 
 impl Way {
-    const ALL: [Self; 4] = [Self::Marker, Self::Query, Self::Clock, Self::Announced];
+    const ALL: [Self; Self::COUNT] = *Self::VARIANTS.first_chunk().expect("all of them");
 
     /// Its own keys first, the one it is called by before all others; then what it shares with
     /// others.
@@ -85,13 +80,13 @@ pub(super) fn read_dashboard(
         [(way, key)] => {
             table.expect_among(
                 way.keys(),
-                ALL_KEYS,
+                &ALL_KEYS,
                 &format!("a dashboard with `{}`", key.key),
             );
             signal(*way, table, project, root)?
         }
         [(_, first), .., (_, last)] => {
-            table.expect_keys(ALL_KEYS);
+            table.expect_keys(&ALL_KEYS);
             let message = format!(
                 "dashboard `{name}` says twice how a finished cycle is noticed: by `{}` and by `{}`",
                 first.key, last.key
@@ -100,7 +95,7 @@ pub(super) fn read_dashboard(
             return None;
         }
         [] => {
-            table.expect_keys(ALL_KEYS);
+            table.expect_keys(&ALL_KEYS);
             if ALL_KEYS
                 .iter()
                 .all(|key| table.get(key).is_some() || table.lacks(key))

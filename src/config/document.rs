@@ -338,6 +338,17 @@ impl<'a> Table<'a> {
     }
 }
 
+/// The keys of several lists, each once, in the order in which they first stand there.
+pub(super) fn each_once(lists: impl Iterator<Item = &'static [&'static str]>) -> Vec<&'static str> {
+    let mut keys = Vec::new();
+    for key in lists.flatten() {
+        if !keys.contains(key) {
+            keys.push(*key);
+        }
+    }
+    keys
+}
+
 /// A key and its value, or an element of a list under the list's key.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Value<'a> {

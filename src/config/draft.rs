@@ -9,14 +9,14 @@ use chrono::Utc;
 use chrono_tz::Tz;
 use sqlparser::keywords::ALL_KEYWORDS;
 
-use super::address::{Address, Kind};
+use super::address::Address;
 use super::dbml::DbmlColumn;
 use super::names::{is_plain_name, parse_column_name, parse_object_name};
 use super::project_file::read_project;
 use super::schema::parse_schema;
 use super::secret::Surroundings;
 use super::{PROJECT_FILE, Project, SCHEDULES_FOLDER};
-use crate::domain::connection::Connection;
+use crate::domain::connection::{Connection, SystemKind};
 use crate::domain::files::{CsvDialect, NumberMarks};
 use crate::domain::gate::{Cron, CronMistake};
 use crate::domain::match_rule::MatchMode;
@@ -130,25 +130,14 @@ impl DraftSystem {
             Address::parse(text).map_err(|error| format!("{}; {}", error.message, error.hint))?;
         match (address.kind, address.file) {
             (_, Some(file)) => Ok(Self::SqliteFile(file.display().to_string())),
-            (
-                Kind::Files
-                | Kind::Sqlite
-                | Kind::Adbc
-                | Kind::Duckdb
-                | Kind::Snowflake
-                | Kind::Salesforce
-                | Kind::Bullhorn
-                | Kind::HubSpot
-                | Kind::Dataverse,
-                None,
-            ) => Err("name the file of the database".to_owned()),
-            (Kind::Postgres | Kind::Mysql, None) if address.password.is_some() => {
+            (SystemKind::Postgres | SystemKind::Mysql, None) if address.password.is_some() => {
                 Err("leave the password out of the url: it would stand in a file".to_owned())
             }
-            (Kind::Postgres | Kind::Mysql, None) => Ok(Self::Server {
+            (SystemKind::Postgres | SystemKind::Mysql, None) => Ok(Self::Server {
                 url: text.to_owned(),
                 password,
             }),
+            (_, None) => Err("name the file of the database".to_owned()),
         }
     }
 

@@ -14,7 +14,7 @@ use crate::domain::field::{Field, FieldValue, OnConflict, Unanswered, When};
 use crate::domain::list::{List, ListMode};
 use crate::domain::match_rule::MatchMode;
 use crate::domain::method::{
-    Label, Method, MethodCall, PhoneRule, Setting, Takes, Unreadable, region,
+    Label, Method, MethodCall, PhoneRule, Setting, SettingKind, Takes, Unreadable, region,
 };
 use crate::domain::object::{NamePart, ObjectName, resolve_name};
 use crate::domain::problem::{Location, Problem, did_you_mean, nearest, quoted_list};
@@ -1092,44 +1092,25 @@ fn known_method(value: Value<'_>) -> Option<Method> {
 
 /// What else a field tells its method.
 fn setting_of(method: Method, table: &Table<'_>, at: Value<'_>) -> Option<Setting> {
-    type Read = fn(&Table<'_>, Value<'_>) -> Option<Setting>;
-    let (own, read): (&[&str], Read) = match method {
-        Method::Label => (&["labels"], |table, at| {
-            labels_of(table, at).map(Setting::Labels)
-        }),
-        Method::Join => (&["with"], |table, _| match table.get("with") {
-            Some(with) => with.text().map(|with| Setting::With(with.to_owned())),
-            None => Some(Setting::Nothing),
-        }),
-        Method::Phone => (&["region", "unreadable"], |table, _| {
-            phone_rule(table).map(Setting::Phone)
-        }),
-        Method::CycleCompletedAt
-        | Method::CycleId
-        | Method::RunStartedAt
-        | Method::RunId
-        | Method::JobName
-        | Method::Trim
-        | Method::Lower
-        | Method::Upper
-        | Method::PercentOfOne
-        | Method::PartOfOne
-        | Method::FirstOf
-        | Method::GivenName
-        | Method::FamilyName => (&[], |_, _| Some(Setting::Nothing)),
-    };
-    let foreign = ["labels", "with", "region", "unreadable"]
-        .into_iter()
-        .filter(|key| !own.contains(key))
-        .filter_map(|key| table.get(key));
-    let foreign: Vec<Value<'_>> = foreign.collect();
+    let kind = method.setting();
+    let others = SettingKind::ALL.into_iter().filter(|other| *other != kind);
+    let foreign = others.flat_map(SettingKind::keys);
+    let foreign: Vec<Value<'_>> = foreign.filter_map(|key| table.get(key)).collect();
     for value in &foreign {
         let message = format!("method `{}` takes no `{}`", method.name(), value.key);
         value.key_mistake(message, None);
     }
-    match foreign.is_empty() {
-        true => read(table, at),
-        false => None,
+    if !foreign.is_empty() {
+        return None;
+    }
+    match kind {
+        SettingKind::Nothing => Some(Setting::Nothing),
+        SettingKind::Labels => labels_of(table, at).map(Setting::Labels),
+        SettingKind::Phone => phone_rule(table).map(Setting::Phone),
+        SettingKind::With => match table.get("with") {
+            Some(with) => with.text().map(|with| Setting::With(with.to_owned())),
+            None => Some(Setting::Nothing),
+        },
     }
 }
 

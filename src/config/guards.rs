@@ -7,16 +7,7 @@ use crate::domain::guard::Guards;
 use crate::domain::share::RecordsMax;
 
 /// The keys read here.
-pub(super) const KEYS: [&str; 8] = [
-    "min_read",
-    "max_changed",
-    "max_nulls",
-    "max_rejected",
-    "max_skipped",
-    "max_calls",
-    "require_test",
-    "canary",
-];
+pub(super) const KEYS: [&str; Guards::KEYS.len() + 1] = joined(Guards::KEYS, ["canary"]);
 
 /// Keys of two lists as one: a table's own, and those read here.
 #[expect(

@@ -131,17 +131,6 @@ const fn names_of<const KEYS: usize>(
 /// Runs from one that compares all records with their rows to the next: of an hourly job, more than
 /// a month.
 const FULL_EVERY_MAX: u32 = 1_000;
-/// What guards a job that only rejects.
-const NO_GUARDS: Guards = Guards {
-    min_read: 0,
-    max_changed: None,
-    max_nulls: None,
-    max_rejected: None,
-    max_skipped: None,
-    max_calls: None,
-    require_test: false,
-};
-
 /// Reads a job file's text and the schema files it names, as things stand at `now`.
 /// Errors: every mistake in them and, when there is one, every warning.
 pub(super) fn read_job(
@@ -506,7 +495,7 @@ fn read_common(
     let guards = match records_of {
         RecordsOf::All | RecordsOf::Agency { .. } => read_guards(table, &project.defaults.guards),
         // It writes nothing that could be too much.
-        RecordsOf::None | RecordsOf::Strangers { .. } => NO_GUARDS,
+        RecordsOf::None | RecordsOf::Strangers { .. } => Guards::NONE,
     };
     if let Some(calls) = table.get("max_calls").filter(|_| service.is_none()) {
         let hint = "take it out; calls are counted where a web API is written to";

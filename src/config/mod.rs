@@ -385,7 +385,7 @@ pub(crate) fn every_key() -> Vec<&'static str> {
         creations::STEP_KEYS,
         creations::NOTE_KEYS,
         cadence::KEYS,
-        dashboards::ALL_KEYS,
+        dashboards::ALL_KEYS.as_slice(),
         alerts::JOB_KEYS,
         page::KEYS,
     ]

@@ -22,7 +22,6 @@ use super::project::{Defaults, Project};
 use super::secret::Surroundings;
 use super::times::duration_within;
 use super::words::{table_name, word};
-use crate::domain::connection::System;
 use crate::domain::field::NullPolicy;
 use crate::domain::guard::Guards;
 use crate::domain::object::ObjectName;
@@ -172,18 +171,7 @@ impl Project {
             self.services.insert(name.to_owned(), kind);
         }
         if let Some(connection) = connection {
-            let read_only = match connection.system {
-                System::Files(_) => Some("is a folder of files"),
-                System::Adbc(ref settings) if settings.file.is_none() => {
-                    Some("is read through a driver")
-                }
-                System::Service(_)
-                | System::Sqlite(_)
-                | System::Postgres(_)
-                | System::Mysql(_)
-                | System::Adbc(_) => None,
-            };
-            if let Some(why) = read_only {
+            if let Some(why) = connection.system.read_only() {
                 self.read_only.insert(name.to_owned(), why);
             }
             self.connections.insert(name.to_owned(), connection);

@@ -12,7 +12,7 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlRow, MySqlSslMode};
 use sqlx::{ConnectOptions, Connection as _, MySqlConnection, Row};
 
 use super::{ANSWER_GRACE, audited, expect_authorities, silence};
-use crate::domain::connection::{Connection, ServerSettings, System, Tls};
+use crate::domain::connection::{Connection, ServerSettings, Tls};
 use crate::domain::error::SystemError;
 
 /// What a session is opened for; it decides how strict the server is told to be.
@@ -375,19 +375,13 @@ pub(crate) fn text(row: &MySqlRow, position: usize) -> Option<String> {
 }
 
 fn settings(connection: &Connection) -> Result<&ServerSettings, SystemError> {
-    match &connection.system {
-        System::Mysql(settings) => Ok(settings),
-        other @ (System::Files(_)
-        | System::Sqlite(_)
-        | System::Postgres(_)
-        | System::Adbc(_)
-        | System::Service(_)) => Err(SystemError::Failed {
-            connection: connection.name.clone(),
-            doing: "connecting".to_owned(),
-            source: format!("its kind is `{}`, not `mysql`", other.kind()).into(),
-            hint: None,
-        }),
-    }
+    let settings = connection.system.mysql();
+    settings.ok_or_else(|| SystemError::Failed {
+        connection: connection.name.clone(),
+        doing: "connecting".to_owned(),
+        source: format!("its kind is `{}`, not `mysql`", connection.system.kind()).into(),
+        hint: None,
+    })
 }
 
 /// Builds the driver's options by parts: it would log unknown parts of a URL, and set a session of

@@ -24,7 +24,7 @@ use sqlx::{ConnectOptions, Connection as _};
 
 pub(crate) use self::stored::{ExactValue, StoredValue, read_value, unbound};
 use super::{Dialect, audited};
-use crate::domain::connection::{Connection, SqliteSettings, System};
+use crate::domain::connection::{Connection, SqliteSettings};
 use crate::domain::error::SystemError;
 
 /// What a connection is opened for.
@@ -241,21 +241,15 @@ fn milliseconds(duration: Duration) -> u64 {
 
 /// The settings of a connection that is known to be SQLite.
 pub(crate) fn settings_of(connection: &Connection) -> Result<&SqliteSettings, SystemError> {
-    match &connection.system {
-        System::Sqlite(settings) => Ok(settings),
-        System::Files(_)
-        | System::Postgres(_)
-        | System::Mysql(_)
-        | System::Adbc(_)
-        | System::Service(_) => Err(SystemError::NotFound {
-            what: format!(
-                "a SQLite file behind `{}`, which is of kind `{}`,",
-                connection.name,
-                connection.system.kind()
-            ),
-            hint: None,
-        }),
-    }
+    let settings = connection.system.sqlite();
+    settings.ok_or_else(|| SystemError::NotFound {
+        what: format!(
+            "a SQLite file behind `{}`, which is of kind `{}`,",
+            connection.name,
+            connection.system.kind()
+        ),
+        hint: None,
+    })
 }
 
 /// SQLite takes names like `file:x` and `:memory:` for something else than files; an absolute path

@@ -16,7 +16,7 @@ use polars::prelude::{DataFrame, Series};
 use self::seam::{Claim, Destination, LookUp, LookedUp, Transact, mark_unfit, update_locked};
 use crate::domain::before::Before;
 use crate::domain::change::Change;
-use crate::domain::connection::{Connection, System};
+use crate::domain::connection::{Connection, WrittenDatabase};
 use crate::domain::doubt::Fate;
 use crate::domain::error::SystemError;
 use crate::domain::layout::Layout;
@@ -97,28 +97,27 @@ impl LookUp for Plain<'_> {
 
 impl Destination for AnyDatabase {
     async fn connect(connection: &Connection) -> Result<Self, SystemError> {
-        Ok(match &connection.system {
-            System::Sqlite(_) => {
+        let never_written = || SystemError::NotFound {
+            what: format!(
+                "a destination behind `{}`, a connection of kind `{}`,",
+                connection.name,
+                connection.system.kind()
+            ),
+            hint: Some("it is read, never written; name a database as the destination".to_owned()),
+        };
+        let written = connection.system.written();
+        Ok(match written.ok_or_else(never_written)? {
+            WrittenDatabase::Sqlite => {
                 Self::Sqlite(sqlite::SqliteDestination::connect(connection).await?)
             }
-            System::Postgres(_) => {
+            WrittenDatabase::Postgres => {
                 Self::Postgres(postgres::PostgresDestination::connect(connection).await?)
             }
-            System::Mysql(_) => Self::Mysql(mysql::MysqlDestination::connect(connection).await?),
-            System::Adbc(settings) if settings.file.is_some() => {
-                Self::Duckdb(duckdb::DuckdbDestination::connect(connection).await?)
+            WrittenDatabase::Mysql => {
+                Self::Mysql(mysql::MysqlDestination::connect(connection).await?)
             }
-            System::Files(_) | System::Adbc(_) | System::Service(_) => {
-                return Err(SystemError::NotFound {
-                    what: format!(
-                        "a destination behind `{}`, a connection of kind `{}`,",
-                        connection.name,
-                        connection.system.kind()
-                    ),
-                    hint: Some(
-                        "it is read, never written; name a database as the destination".to_owned(),
-                    ),
-                });
+            WrittenDatabase::Duckdb => {
+                Self::Duckdb(duckdb::DuckdbDestination::connect(connection).await?)
             }
         })
     }
@@ -311,13 +310,9 @@ impl LookUp for AnyDestination {
 
 impl Destination for AnyDestination {
     async fn connect(connection: &Connection) -> Result<Self, SystemError> {
-        Ok(match &connection.system {
-            System::Service(_) => Self::Service(service::AnyService::connect(connection).await?),
-            System::Files { .. }
-            | System::Sqlite(_)
-            | System::Postgres(_)
-            | System::Mysql(_)
-            | System::Adbc(_) => Self::Database(AnyDatabase::connect(connection).await?),
+        Ok(match connection.system.service() {
+            Some(_) => Self::Service(service::AnyService::connect(connection).await?),
+            None => Self::Database(AnyDatabase::connect(connection).await?),
         })
     }
 

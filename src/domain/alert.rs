@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
+use strum::{EnumCount, VariantArray};
 
 use super::outcome::{Tally, grouped};
 use super::share::{Percent, RecordsMax};
 
 /// What an alert is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, EnumCount, VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum AlertKind {
     /// A cycle's run could not finish.
@@ -34,17 +37,7 @@ pub(crate) enum AlertKind {
 }
 
 impl AlertKind {
-    pub(crate) const ALL: [Self; 9] = [
-        Self::Failing,
-        Self::GivenUp,
-        Self::Expired,
-        Self::Silent,
-        Self::Rejected,
-        Self::Skipped,
-        Self::ReadCount,
-        Self::Guarded,
-        Self::BrokenFile,
-    ];
+    pub(crate) const ALL: [Self; Self::COUNT] = *Self::VARIANTS.first_chunk().expect("all of them");
 
     /// As the ledger and what is sent write it.
     pub(crate) fn name(self) -> &'static str {

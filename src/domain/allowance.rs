@@ -4,16 +4,17 @@
 use std::fmt;
 
 use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveTime, Utc};
+use strum::{EnumCount, VariantArray};
 
 /// The stretch of time whose calls are counted together, in UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount, VariantArray)]
 pub(crate) enum AllowancePeriod {
     Day,
     Month,
 }
 
 impl AllowancePeriod {
-    const ALL: [Self; 2] = [Self::Day, Self::Month];
+    const ALL: [Self; Self::COUNT] = *Self::VARIANTS.first_chunk().expect("all of them");
 
     fn name(self) -> &'static str {
         match self {

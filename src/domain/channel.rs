@@ -6,17 +6,19 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use strum::{EnumCount, VariantArray};
+
 use super::connection::Secret;
 
 /// A way of telling people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, EnumCount, VariantArray)]
 pub(crate) enum Channel {
     Command,
     Webhook,
 }
 
 impl Channel {
-    pub(crate) const ALL: [Self; 2] = [Self::Command, Self::Webhook];
+    pub(crate) const ALL: [Self; Self::COUNT] = *Self::VARIANTS.first_chunk().expect("all of them");
 
     /// As the key of `[alerts]` names it.
     pub(crate) fn name(self) -> &'static str {

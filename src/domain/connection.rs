@@ -2,14 +2,16 @@
 //! who speaks to it is decided elsewhere.
 
 use std::fmt;
-use std::num::{NonZeroU16, NonZeroU32};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono_tz::Tz;
+use strum::{EnumCount, VariantArray};
 
 use super::allowance::CallAllowance;
 use super::files::FilesSettings;
+pub(crate) use super::service_kind::ServiceKind;
 use super::share::Percent;
 
 /// A password or token. Prints `***`, whatever asks.
@@ -52,14 +54,7 @@ pub(crate) struct Connection {
 impl Connection {
     /// The file of a database that a driver writes to.
     pub(crate) fn file_of_driver(&self) -> Option<&PathBuf> {
-        match &self.system {
-            System::Adbc(settings) => settings.file.as_ref(),
-            System::Files(_)
-            | System::Sqlite(_)
-            | System::Postgres(_)
-            | System::Mysql(_)
-            | System::Service(_) => None,
-        }
+        self.system.driver()?.file.as_ref()
     }
 
     /// Where it leads, whoever goes there.
@@ -69,7 +64,7 @@ impl Connection {
             System::Sqlite(settings) => format!("{:?}", settings.file),
             System::Adbc(settings) => match &settings.file {
                 Some(file) => format!("{file:?}"),
-                None => format!("{} {:?}", settings.kind, settings.driver),
+                None => format!("{} {:?}", settings.kind.name(), settings.driver),
             },
             System::Service(settings) => settings.address(),
             System::Postgres(settings) | System::Mysql(settings) => {
@@ -105,16 +100,172 @@ pub(crate) enum System {
     Service(ServiceSettings),
 }
 
+/// What kinds of systems there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SystemKind {
+    Files,
+    Sqlite,
+    Postgres,
+    Mysql,
+    Driver(DriverKind),
+    Service(ServiceKind),
+}
+
+impl SystemKind {
+    /// All of them, in the order in which people read them.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        [Self::Files, Self::Sqlite, Self::Postgres, Self::Mysql]
+            .into_iter()
+            .chain(DriverKind::ALL.map(Self::Driver))
+            .chain(ServiceKind::ALL.map(Self::Service))
+    }
+
+    /// As `kind = "…"` names it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Files => "files",
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+            Self::Mysql => "mysql",
+            Self::Driver(driver) => driver.name(),
+            Self::Service(service) => service.name(),
+        }
+    }
+}
+
+/// What is reached through a driver of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount, VariantArray)]
+pub(crate) enum DriverKind {
+    /// Any driver, by its own options.
+    Adbc,
+    Duckdb,
+    Snowflake,
+}
+
+impl DriverKind {
+    pub(crate) const ALL: [Self; Self::COUNT] = *Self::VARIANTS.first_chunk().expect("all of them");
+
+    /// As `kind = "…"` names it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Adbc => "adbc",
+            Self::Duckdb => "duckdb",
+            Self::Snowflake => "snowflake",
+        }
+    }
+}
+
+/// A system as something that is read.
+pub(crate) enum ReadSystem<'a> {
+    Files,
+    Sqlite,
+    Postgres,
+    Mysql,
+    Driver(&'a AdbcSettings),
+}
+
+/// A database as something that is written.
+pub(crate) enum WrittenDatabase {
+    Sqlite,
+    Postgres,
+    Mysql,
+    Duckdb,
+}
+
 impl System {
     /// As `kind = "…"` names it.
     pub(crate) fn kind(&self) -> &'static str {
+        let kind = match self {
+            Self::Files(_) => SystemKind::Files,
+            Self::Sqlite(_) => SystemKind::Sqlite,
+            Self::Postgres(_) => SystemKind::Postgres,
+            Self::Mysql(_) => SystemKind::Mysql,
+            Self::Adbc(settings) => SystemKind::Driver(settings.kind),
+            Self::Service(settings) => SystemKind::Service(settings.kind),
+        };
+        kind.name()
+    }
+
+    /// As what it is read; `None` if it never is.
+    pub(crate) fn read(&self) -> Option<ReadSystem<'_>> {
         match self {
-            Self::Files(_) => "files",
-            Self::Sqlite(_) => "sqlite",
-            Self::Postgres(_) => "postgres",
-            Self::Mysql(_) => "mysql",
-            Self::Adbc(settings) => settings.kind,
-            Self::Service(settings) => settings.kind.name(),
+            Self::Files(_) => Some(ReadSystem::Files),
+            Self::Sqlite(_) => Some(ReadSystem::Sqlite),
+            Self::Postgres(_) => Some(ReadSystem::Postgres),
+            Self::Mysql(_) => Some(ReadSystem::Mysql),
+            Self::Adbc(settings) => Some(ReadSystem::Driver(settings)),
+            Self::Service(_) => None,
+        }
+    }
+
+    /// As which database it is written; `None` if it is none, or never written.
+    pub(crate) fn written(&self) -> Option<WrittenDatabase> {
+        match self {
+            Self::Sqlite(_) => Some(WrittenDatabase::Sqlite),
+            Self::Postgres(_) => Some(WrittenDatabase::Postgres),
+            Self::Mysql(_) => Some(WrittenDatabase::Mysql),
+            Self::Adbc(settings) if settings.file.is_some() => Some(WrittenDatabase::Duckdb),
+            Self::Files(_) | Self::Adbc(_) | Self::Service(_) => None,
+        }
+    }
+
+    /// Why it is never written, if it never is.
+    pub(crate) fn read_only(&self) -> Option<&'static str> {
+        let is_written = self.written().is_some() || self.service().is_some();
+        match self.files() {
+            _ if is_written => None,
+            Some(_) => Some("is a folder of files"),
+            None => Some("is read through a driver"),
+        }
+    }
+
+    pub(crate) fn files(&self) -> Option<&FilesSettings> {
+        if let Self::Files(settings) = self {
+            Some(settings)
+        } else {
+            None
+        }
+    }
+
+    pub(crate) fn sqlite(&self) -> Option<&SqliteSettings> {
+        if let Self::Sqlite(settings) = self {
+            Some(settings)
+        } else {
+            None
+        }
+    }
+
+    pub(crate) fn postgres(&self) -> Option<&ServerSettings> {
+        if let Self::Postgres(settings) = self {
+            Some(settings)
+        } else {
+            None
+        }
+    }
+
+    pub(crate) fn mysql(&self) -> Option<&ServerSettings> {
+        if let Self::Mysql(settings) = self {
+            Some(settings)
+        } else {
+            None
+        }
+    }
+
+    /// A database behind a driver of its own.
+    pub(crate) fn driver(&self) -> Option<&AdbcSettings> {
+        if let Self::Adbc(settings) = self {
+            Some(settings)
+        } else {
+            None
+        }
+    }
+
+    /// A web API.
+    pub(crate) fn service(&self) -> Option<&ServiceSettings> {
+        if let Self::Service(settings) = self {
+            Some(settings)
+        } else {
+            None
         }
     }
 }
@@ -149,8 +300,7 @@ pub(crate) struct ServerSettings {
 /// used. Source: <https://arrow.apache.org/adbc/current/index.html>.
 #[derive(Debug, Clone)]
 pub(crate) struct AdbcSettings {
-    /// As `kind = "…"` names it: `adbc`, or a name of its own for one driver.
-    pub(crate) kind: &'static str,
+    pub(crate) kind: DriverKind,
     pub(crate) driver: AdbcDriver,
     /// Names and values as the driver knows them, in the order in which it is given them.
     pub(crate) options: Vec<(String, OptionValue)>,
@@ -184,50 +334,6 @@ impl OptionValue {
         match self {
             Self::Plain(text) => text,
             Self::Secret(secret) => secret.reveal(),
-        }
-    }
-}
-
-/// The web APIs that records are written to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ServiceKind {
-    Salesforce,
-    Bullhorn,
-    HubSpot,
-    Dataverse,
-}
-
-impl ServiceKind {
-    pub(crate) const ALL: [Self; 4] = [
-        Self::Salesforce,
-        Self::Bullhorn,
-        Self::HubSpot,
-        Self::Dataverse,
-    ];
-
-    /// As `kind = "…"` names it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Salesforce => "salesforce",
-            Self::Bullhorn => "bullhorn",
-            Self::HubSpot => "hubspot",
-            Self::Dataverse => "dataverse",
-        }
-    }
-
-    /// Records of a batch at the most: those that one request takes, or that one look-up finds where
-    /// a request takes a single one.
-    /// Sources: <https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/resources_composite_sobjects_collections.htm>,
-    /// <https://bullhorn.github.io/rest-api-docs/#get-search> (`count`),
-    /// <https://developers.hubspot.com/docs/api-reference/crm-objects-v3/guide>,
-    /// <https://learn.microsoft.com/en-us/power-apps/developer/data-platform/bulk-operations>.
-    pub(crate) fn request_records_max(self) -> NonZeroU16 {
-        match self {
-            Self::Salesforce => const { NonZeroU16::new(200).expect("200 is not zero") },
-            Self::Bullhorn | Self::Dataverse => {
-                const { NonZeroU16::new(500).expect("500 is not zero") }
-            }
-            Self::HubSpot => const { NonZeroU16::new(100).expect("100 is not zero") },
         }
     }
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
+use strum::{EnumCount, VariantArray};
 
 use super::schema::SchemaType;
 
@@ -366,7 +367,7 @@ impl NumberMarks {
 }
 
 /// Which part of a date stands first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount, VariantArray)]
 pub(crate) enum DateOrder {
     /// As SQL writes dates.
     Year,
@@ -377,7 +378,7 @@ pub(crate) enum DateOrder {
 }
 
 impl DateOrder {
-    pub(crate) const ALL: [Self; 3] = [Self::Year, Self::Day, Self::Month];
+    pub(crate) const ALL: [Self; Self::COUNT] = *Self::VARIANTS.first_chunk().expect("all of them");
 
     /// As `dates = "…"` names it.
     pub(crate) fn name(self) -> &'static str {

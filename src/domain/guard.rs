@@ -11,7 +11,7 @@ use super::outcome::{Tally, grouped};
 use super::share::{Percent, RecordsMax};
 
 /// The guards of one write-back. A bound that is absent stops nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Guards {
     /// Records that must be read: an empty export is a broken one more often than an empty company.
     pub(crate) min_read: u64,
@@ -39,12 +39,7 @@ impl Default for Guards {
     fn default() -> Self {
         Self {
             min_read: 1,
-            max_changed: None,
-            max_nulls: None,
-            max_rejected: None,
-            max_skipped: None,
-            max_calls: None,
-            require_test: false,
+            ..Self::NONE
         }
     }
 }
@@ -123,6 +118,28 @@ pub(crate) enum Reason {
 }
 
 impl Guards {
+    /// As files write them.
+    pub(crate) const KEYS: [&str; 7] = [
+        "min_read",
+        "max_changed",
+        "max_nulls",
+        "max_rejected",
+        "max_skipped",
+        "max_calls",
+        "require_test",
+    ];
+
+    /// What guards a job that only rejects.
+    pub(crate) const NONE: Self = Self {
+        min_read: 0,
+        max_changed: None,
+        max_nulls: None,
+        max_rejected: None,
+        max_skipped: None,
+        max_calls: None,
+        require_test: false,
+    };
+
     /// What they are to a run that takes only some of the records again: shares are of all records,
     /// and that none of some is there any more is no broken export.
     pub(crate) fn of_some_records(&self) -> Self {
@@ -174,8 +191,7 @@ impl Guards {
             unchanged,
             rejected,
             skipped,
-            deleted: _,
-            as_written: _,
+            ..
         } = forecast.tally;
         let mut reasons = Vec::new();
         if self.require_test && !forecast.proven {
@@ -403,6 +419,18 @@ mod tests {
             calls: Some(1_200),
             proven: false,
         }
+    }
+
+    #[test]
+    fn each_guard_has_its_key() {
+        let told = serde_json::to_value(Guards::NONE).unwrap();
+        let names: Vec<&str> = told
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect();
+        assert_eq!(names, Guards::KEYS);
     }
 
     fn objections(guards: &Guards) -> Vec<String> {

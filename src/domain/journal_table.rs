@@ -1,6 +1,8 @@
 //! The journal as a table of the destination: its columns, the statement that makes it, and whether
 //! a table is one.
 
+use strum::{EnumCount, VariantArray};
+
 use super::change::Change;
 use super::connection::System;
 use super::field::NullPolicy;
@@ -10,7 +12,7 @@ use super::object::{Object, ObjectColumn, ObjectName, Spelling};
 use super::value::Kind;
 
 /// A column of the journal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount, VariantArray)]
 pub(crate) enum JournalColumn {
     Run,
     Job,
@@ -27,19 +29,7 @@ pub(crate) enum JournalColumn {
 
 impl JournalColumn {
     /// In the order of the table and of its batches.
-    pub(crate) const ALL: [Self; 11] = [
-        Self::Run,
-        Self::Job,
-        Self::WriteBack,
-        Self::Cycle,
-        Self::Object,
-        Self::MatchKey,
-        Self::ColumnName,
-        Self::OldValue,
-        Self::NewValue,
-        Self::Change,
-        Self::WrittenAt,
-    ];
+    pub(crate) const ALL: [Self; Self::COUNT] = *Self::VARIANTS.first_chunk().expect("all of them");
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -89,16 +79,24 @@ impl JournalColumn {
 
     /// The type that holds whatever it may be, as the database writes it.
     fn declared(self, system: &System) -> &'static str {
-        match (self, system) {
-            (Self::Run, _) => "bigint",
-            (Self::WrittenAt, System::Postgres(_)) => "timestamp with time zone",
-            (Self::WrittenAt, System::Mysql(_)) => "datetime(6)",
-            (
-                Self::WrittenAt,
-                System::Sqlite(_) | System::Files(_) | System::Adbc(_) | System::Service(_),
-            ) => "timestamp",
-            (_, System::Mysql(_)) => "longtext character set utf8mb4",
-            (_, _) => "text",
+        let (is_mysql, is_postgres) = (system.mysql().is_some(), system.postgres().is_some());
+        match self {
+            Self::Run => "bigint",
+            Self::WrittenAt if is_postgres => "timestamp with time zone",
+            Self::WrittenAt if is_mysql => "datetime(6)",
+            Self::WrittenAt => "timestamp",
+            Self::Job
+            | Self::WriteBack
+            | Self::Cycle
+            | Self::Object
+            | Self::MatchKey
+            | Self::ColumnName
+            | Self::OldValue
+            | Self::NewValue
+            | Self::Change => match is_mysql {
+                true => "longtext character set utf8mb4",
+                false => "text",
+            },
         }
     }
 

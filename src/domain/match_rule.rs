@@ -1,9 +1,11 @@
 //! The match rule: what a write-back may do in its object, and what follows for one record.
 
+use strum::{EnumCount, VariantArray};
+
 use super::outcome::{RejectReason, SkipReason};
 
 /// What a write-back may do in its object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, EnumCount, VariantArray)]
 pub(crate) enum MatchMode {
     /// Writes only what is already there; the default.
     #[default]
@@ -38,7 +40,7 @@ impl Decision {
 }
 
 impl MatchMode {
-    pub(crate) const ALL: [Self; 3] = [Self::UpdateOnly, Self::Upsert, Self::CreateOnly];
+    pub(crate) const ALL: [Self; Self::COUNT] = *Self::VARIANTS.first_chunk().expect("all of them");
 
     /// As job files write it.
     pub(crate) fn name(self) -> &'static str {

@@ -5,17 +5,22 @@ mod names;
 mod phone;
 mod together;
 
-use polars::prelude::{IntoSeries, PolarsResult, Series, StringChunked, StringChunkedBuilder};
+use chrono::{DateTime, Utc};
+use polars::prelude::{
+    IntoSeries, NamedFrom, PolarsResult, Series, StringChunked, StringChunkedBuilder, TimeUnit,
+};
+use strum::{EnumCount, VariantArray};
 
 pub(crate) use self::phone::{PhoneRule, Unreadable, region};
 use super::columnar::{self, Converted};
 use super::conversion::{Misfit, decimal_texts, texts_of};
+use super::cycle::Cycle;
 use super::decimal::{Decimal, NotDecimal};
 use super::schema::{DecimalSize, SchemaType};
 use super::value::Kind;
 
 /// A named function that yields a field's value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount, VariantArray)]
 pub(crate) enum Method {
     CycleCompletedAt,
     CycleId,
@@ -67,6 +72,38 @@ pub(crate) enum Setting {
     Phone(PhoneRule),
 }
 
+/// What kind of setting a method takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount, VariantArray)]
+pub(crate) enum SettingKind {
+    Nothing,
+    Labels,
+    With,
+    Phone,
+}
+
+impl SettingKind {
+    pub(crate) const ALL: [Self; Self::COUNT] = *Self::VARIANTS.first_chunk().expect("all of them");
+
+    /// Its keys in a field.
+    pub(crate) fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Nothing => &[],
+            Self::Labels => &["labels"],
+            Self::With => &["with"],
+            Self::Phone => &["region", "unreadable"],
+        }
+    }
+}
+
+/// What methods may know about a run.
+#[derive(Debug, Clone)]
+pub(crate) struct RunFacts {
+    pub(crate) run: i64,
+    pub(crate) job: String,
+    pub(crate) cycle: Cycle,
+    pub(crate) started_at: DateTime<Utc>,
+}
+
 /// One line of a label method: `{ below = 40, label = "at risk" }`, the last `{ label = "healthy"
 /// }`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,24 +114,7 @@ pub(crate) struct Label {
 }
 
 impl Method {
-    pub(crate) const ALL: [Self; 16] = [
-        Self::CycleCompletedAt,
-        Self::CycleId,
-        Self::RunStartedAt,
-        Self::RunId,
-        Self::JobName,
-        Self::Trim,
-        Self::Lower,
-        Self::Upper,
-        Self::PercentOfOne,
-        Self::PartOfOne,
-        Self::Label,
-        Self::Join,
-        Self::FirstOf,
-        Self::GivenName,
-        Self::FamilyName,
-        Self::Phone,
-    ];
+    pub(crate) const ALL: [Self; Self::COUNT] = *Self::VARIANTS.first_chunk().expect("all of them");
 
     /// As job files write it.
     pub(crate) fn name(self) -> &'static str {
@@ -273,6 +293,60 @@ impl Method {
             Self::FirstOf => {
                 together::type_of_first(inputs).ok_or_else(|| self.refuse("columns of one type"))
             }
+        }
+    }
+
+    /// What it yields for the whole run, alone in its column; `None` if it takes columns.
+    pub(crate) fn stamp(self, facts: &RunFacts) -> Option<Series> {
+        let name = self.name().into();
+        let instant = |moment: DateTime<Utc>| {
+            let micros = Series::new(self.name().into(), [moment.timestamp_micros()]);
+            let micros = micros.i64().ok()?.clone();
+            Some(
+                micros
+                    .into_datetime(TimeUnit::Microseconds, None)
+                    .into_series(),
+            )
+        };
+        match self {
+            Self::CycleCompletedAt => instant(facts.cycle.completed_at),
+            Self::RunStartedAt => instant(facts.started_at),
+            Self::CycleId => Some(Series::new(name, [facts.cycle.id.as_str()])),
+            Self::JobName => Some(Series::new(name, [facts.job.as_str()])),
+            Self::RunId => Some(Series::new(name, [facts.run])),
+            Self::Trim
+            | Self::Lower
+            | Self::Upper
+            | Self::PercentOfOne
+            | Self::PartOfOne
+            | Self::Label
+            | Self::Join
+            | Self::FirstOf
+            | Self::GivenName
+            | Self::FamilyName
+            | Self::Phone => None,
+        }
+    }
+
+    /// Which setting a field may give it.
+    pub(crate) fn setting(self) -> SettingKind {
+        match self {
+            Self::Label => SettingKind::Labels,
+            Self::Join => SettingKind::With,
+            Self::Phone => SettingKind::Phone,
+            Self::CycleCompletedAt
+            | Self::CycleId
+            | Self::RunStartedAt
+            | Self::RunId
+            | Self::JobName
+            | Self::Trim
+            | Self::Lower
+            | Self::Upper
+            | Self::PercentOfOne
+            | Self::PartOfOne
+            | Self::FirstOf
+            | Self::GivenName
+            | Self::FamilyName => SettingKind::Nothing,
         }
     }
 

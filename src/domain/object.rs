@@ -256,40 +256,6 @@ impl Obstacle {
     }
 }
 
-/// Where a web API's admins give its users rights.
-fn right_given_by(service: ServiceKind) -> &'static str {
-    match service {
-        ServiceKind::Salesforce => {
-            "let a permission set of the user give it, by its object settings or field-level security"
-        }
-        ServiceKind::Bullhorn => {
-            "have an admin give the user's type the entitlement: Menu › Admin › User Types"
-        }
-        ServiceKind::HubSpot => "let the scopes of the private app give it",
-        ServiceKind::Dataverse => {
-            "let a security role of the application user give it, or a column security profile"
-        }
-    }
-}
-
-/// How a web API is made to refuse a second record with a key.
-fn made_unique_by(service: ServiceKind) -> &'static str {
-    match service {
-        ServiceKind::Salesforce => {
-            "have Salesforce refuse a second one: mark the field as unique there"
-        }
-        ServiceKind::Bullhorn => {
-            "Bullhorn keeps nothing unique: let nobody else make records with this key, and merge those that share one"
-        }
-        ServiceKind::HubSpot => {
-            "match by a property that HubSpot keeps unique, such as one that was made with unique values"
-        }
-        ServiceKind::Dataverse => {
-            "have the environment refuse a second one: define an alternate key over it"
-        }
-    }
-}
-
 /// A column's name and declared type, as the catalogue has them now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Declaration {
@@ -315,7 +281,7 @@ impl Object {
     /// where else it is given; `None` where there are no users.
     pub(crate) fn grant(&self, right: &str) -> Option<String> {
         if let Some(service) = self.kind.service() {
-            return Some(format!("{right}: {}", right_given_by(service)));
+            return Some(format!("{right}: {}", service.right_given_by()));
         }
         let account = self.spelling.account.as_ref()?;
         Some(format!(
@@ -337,7 +303,7 @@ impl Object {
 
     /// What keeps a key from standing on several records, where that is a web API's to do.
     pub(crate) fn uniqueness(&self) -> Option<&'static str> {
-        self.kind.service().map(made_unique_by)
+        self.kind.service().map(ServiceKind::made_unique_by)
     }
 
     /// The statement that adds an index over columns.

@@ -4,11 +4,13 @@ use std::fmt;
 use std::ops::AddAssign;
 
 use serde::{Deserialize, Serialize};
+use strum::{EnumCount, VariantArray};
 
 use super::doubt::Replay;
+use super::request_fate::RequestFate;
 
 /// How far a rejected record came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, EnumCount, VariantArray)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Stage {
     /// The value is not what the schema declares.
@@ -22,7 +24,7 @@ pub(crate) enum Stage {
 }
 
 impl Stage {
-    pub(crate) const ALL: [Self; 4] = [Self::Schema, Self::Mapping, Self::Match, Self::Destination];
+    pub(crate) const ALL: [Self; Self::COUNT] = *Self::VARIANTS.first_chunk().expect("all of them");
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -177,6 +179,56 @@ impl Outcome {
         }
     }
 
+    /// As reports write it, whatever the reason.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Inserted => "inserted",
+            Self::Updated => "updated",
+            Self::Unchanged | Self::AsWritten => "unchanged",
+            Self::Deleted => "deleted",
+            Self::Skipped(_) => SKIPPED,
+            Self::Rejected(_) => "rejected",
+        }
+    }
+
+    /// Why the record was left alone, if it was.
+    pub(crate) fn skip_reason(&self) -> Option<SkipReason> {
+        if let Self::Skipped(reason) = self {
+            Some(*reason)
+        } else {
+            None
+        }
+    }
+
+    /// Why the record was refused, if it was.
+    pub(crate) fn rejection(&self) -> Option<&Rejection> {
+        if let Self::Rejected(rejection) = self {
+            Some(rejection)
+        } else {
+            None
+        }
+    }
+
+    /// Whether the row holds what the record says.
+    pub(crate) fn is_held(&self) -> bool {
+        match self {
+            Self::Inserted | Self::Updated | Self::Unchanged | Self::AsWritten => true,
+            Self::Deleted | Self::Skipped(_) | Self::Rejected(_) => false,
+        }
+    }
+
+    /// As what a request is answered that came to this.
+    pub(crate) fn fate(&self) -> RequestFate {
+        match self {
+            Self::Inserted => RequestFate::Created,
+            Self::Updated | Self::Deleted => RequestFate::Updated,
+            Self::Unchanged | Self::AsWritten => RequestFate::Unchanged,
+            Self::Skipped(SkipReason::ChangedSince) => RequestFate::Conflict,
+            Self::Skipped(_) => RequestFate::Skipped,
+            Self::Rejected(_) => RequestFate::Rejected,
+        }
+    }
+
     /// Whether the record's row became another.
     pub(crate) fn is_write(&self) -> bool {
         match self {
@@ -185,6 +237,12 @@ impl Outcome {
         }
     }
 }
+
+/// Records that were left alone, for whatever reason.
+pub(crate) const SKIPPED: &str = "skipped";
+
+/// The term that only an undo has.
+pub(crate) const DELETED: &str = "deleted";
 
 /// How many records were read and what became of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -218,9 +276,21 @@ impl Tally {
         *bucket += 1;
     }
 
+    /// How many records came to what, each of them once.
+    pub(crate) fn terms(&self) -> [(u64, &'static str); 6] {
+        [
+            (self.inserted, "inserted"),
+            (self.updated, "updated"),
+            (self.unchanged, "unchanged"),
+            (self.deleted, DELETED),
+            (self.skipped, SKIPPED),
+            (self.rejected, "rejected"),
+        ]
+    }
+
     /// Records that have an outcome.
     pub(crate) fn accounted(&self) -> u64 {
-        self.inserted + self.updated + self.unchanged + self.deleted + self.skipped + self.rejected
+        self.terms().iter().map(|(records, _)| records).sum()
     }
 
     /// Whether every record read has exactly one outcome.
@@ -232,15 +302,7 @@ impl Tally {
 /// The sum as people read it, terms of zero left out: `10 000 read = 9 980 updated + 20 skipped`.
 impl fmt::Display for Tally {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let terms = [
-            (self.inserted, "inserted"),
-            (self.updated, "updated"),
-            (self.unchanged, "unchanged"),
-            (self.deleted, "deleted"),
-            (self.skipped, "skipped"),
-            (self.rejected, "rejected"),
-        ];
-        let named = terms.into_iter().filter(|(records, _)| *records > 0);
+        let named = self.terms().into_iter().filter(|(records, _)| *records > 0);
         let named: Vec<String> = named
             .map(|(records, name)| format!("{} {name}", grouped(records)))
             .collect();

@@ -11,6 +11,7 @@ use super::parts::{BatchSpan, WriteBackId};
 use super::rejections::{self, KeptRejection};
 use super::sqlite::Ledger;
 use super::{last_written, outcomes};
+use crate::database::audited;
 use crate::domain::doubt::Marker;
 use crate::domain::outcome::{Outcome, Tally};
 
@@ -156,31 +157,31 @@ async fn record_sent(
     );
     let mut tally = Tally::default();
     outcomes.iter().for_each(|outcome| tally.count(outcome));
-    let batch: i64 = sqlx::query_scalar(
-        "INSERT INTO batches (write_back, partition, first, records, attempts,
-                              inserted, updated, unchanged, as_written, deleted, skipped, rejected, outcomes)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-         ON CONFLICT (write_back, partition, first) DO UPDATE SET
-             records = excluded.records, attempts = excluded.attempts, inserted = excluded.inserted,
-             updated = excluded.updated, unchanged = excluded.unchanged, as_written = excluded.as_written, deleted = excluded.deleted,
-             skipped = excluded.skipped, rejected = excluded.rejected, outcomes = excluded.outcomes, committed = 0, seconds = 0
+    let counts = outcomes::counts(&tally);
+    let columns = counts.map(|(column, _)| column);
+    let sql = format!(
+        "INSERT INTO batches (write_back, partition, first, records, attempts, outcomes, {})
+         VALUES (?, ?, ?, ?, ?, ?, {})
+         ON CONFLICT (write_back, partition, first) DO UPDATE SET records = excluded.records,
+             attempts = excluded.attempts, outcomes = excluded.outcomes, committed = 0, seconds = 0, {}
          RETURNING batch",
-    )
-    .bind(write_back)
-    .bind(span.partition)
-    .bind(span.first)
-    .bind(span.records)
-    .bind(attempts)
-    .bind(kept(tally.inserted)?)
-    .bind(kept(tally.updated)?)
-    .bind(kept(tally.unchanged)?)
-    .bind(kept(tally.as_written)?)
-    .bind(kept(tally.deleted)?)
-    .bind(kept(tally.skipped)?)
-    .bind(kept(tally.rejected)?)
-    .bind(outcomes::encode(outcomes))
-    .fetch_one(&mut *connection)
-    .await?;
+        columns.join(", "),
+        columns.map(|_| "?").join(", "),
+        columns
+            .map(|column| format!("{column} = excluded.{column}"))
+            .join(", "),
+    );
+    let mut insert = sqlx::query_scalar(audited(sql))
+        .bind(write_back)
+        .bind(span.partition)
+        .bind(span.first)
+        .bind(span.records)
+        .bind(attempts)
+        .bind(outcomes::encode(outcomes));
+    for (_, records) in counts {
+        insert = insert.bind(kept(records)?);
+    }
+    let batch: i64 = insert.fetch_one(&mut *connection).await?;
     let earlier = sqlx::query("DELETE FROM rejections WHERE batch = ?");
     earlier.bind(batch).execute(&mut *connection).await?;
     let rejections: Vec<_> = (0..)
@@ -192,18 +193,10 @@ async fn record_sent(
 }
 
 fn in_batch(batch: i64, index: i64, outcome: &Outcome) -> Option<KeptRejection<'_>> {
-    match outcome {
-        Outcome::Rejected(rejection) => Some(KeptRejection {
-            rejection,
-            batch: Some((batch, index)),
-        }),
-        Outcome::Inserted
-        | Outcome::Updated
-        | Outcome::Unchanged
-        | Outcome::AsWritten
-        | Outcome::Deleted
-        | Outcome::Skipped(_) => None,
-    }
+    outcome.rejection().map(|rejection| KeptRejection {
+        rejection,
+        batch: Some((batch, index)),
+    })
 }
 
 async fn record_committed(

@@ -9,7 +9,6 @@ use sqlx::sqlite::SqliteRow;
 use super::error::{Answer, Fault};
 use super::parts::BatchSpan;
 use crate::domain::cycle::Cycle;
-use crate::domain::outcome::Tally;
 
 /// RFC 3339 in UTC, always of one length, so that text order is time order.
 pub(super) fn moment_text(moment: DateTime<Utc>) -> String {
@@ -57,19 +56,5 @@ pub(super) fn span(row: &SqliteRow) -> Answer<BatchSpan> {
         partition: count(row, "partition")?,
         first: count(row, "first")?,
         records: count(row, "records")?,
-    })
-}
-
-/// The counts of a row; `read` names the column that holds how many records there are.
-pub(super) fn tally_in(row: &SqliteRow, read: &str) -> Answer<Tally> {
-    Ok(Tally {
-        read: count(row, read)?,
-        inserted: count(row, "inserted")?,
-        updated: count(row, "updated")?,
-        unchanged: count(row, "unchanged")?,
-        as_written: count(row, "as_written")?,
-        deleted: count(row, "deleted")?,
-        skipped: count(row, "skipped")?,
-        rejected: count(row, "rejected")?,
     })
 }

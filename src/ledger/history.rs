@@ -9,12 +9,13 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use super::canaries::PassedCanary;
-use super::codec::{count, cycle, json_text, moment, span, tally_in};
+use super::codec::{count, cycle, json_text, moment, span};
 use super::error::{Answer, Fault, LedgerError};
 use super::guards::{self, Approval};
+use super::outcomes;
 use super::sqlite::Ledger;
 use super::status::RunStatus;
-use super::write_backs::tally_columns;
+use crate::database::audited;
 use crate::domain::guard::Objection;
 use crate::domain::outcome::Tally;
 
@@ -188,11 +189,12 @@ impl Ledger {
     /// The batches of one run, in order.
     pub(crate) async fn batches(&self, run: i64) -> Result<Vec<BatchEntry>, LedgerError> {
         self.read(async |connection| {
-    let rows = sqlx::query(
-        "SELECT name, partition, first, records, attempts, committed, batches.seconds AS seconds,
-                inserted, updated, unchanged, as_written, deleted, skipped, rejected
+    let sql = format!(
+        "SELECT name, partition, first, records, attempts, committed, batches.seconds AS seconds, {}
          FROM batches JOIN write_backs USING (write_back) WHERE run = ? ORDER BY position, partition, first",
+        outcomes::columns().join(", "),
     );
+    let rows = sqlx::query(audited(sql));
     rows.bind(run)
         .fetch_all(connection)
         .await?
@@ -253,21 +255,22 @@ async fn write_back_entries_of(
     connection: &mut SqliteConnection,
     runs: &str,
 ) -> Answer<HashMap<i64, Vec<WriteBackEntry>>> {
-    let rows = sqlx::query(concat!(
-        "SELECT w.run AS run, w.name AS name, w.seconds AS seconds, ",
-        tally_columns!(),
-        ", count(CASE b.committed WHEN 1 THEN 1 END) AS batches,
+    let sql = format!(
+        "SELECT w.run AS run, w.name AS name, w.seconds AS seconds, {},
+           count(CASE b.committed WHEN 1 THEN 1 END) AS batches,
            coalesce(sum(CASE b.committed WHEN 0 THEN b.inserted + b.updated + b.deleted END), 0) AS in_doubt,
            c.records AS canary, c.read_back AS read_back
          FROM write_backs AS w LEFT JOIN batches AS b ON b.write_back = w.write_back
               LEFT JOIN canaries AS c ON c.write_back = w.write_back
-         WHERE w.run IN (SELECT value FROM json_each(?)) GROUP BY w.write_back ORDER BY w.run, w.position"
-    ));
+         WHERE w.run IN (SELECT value FROM json_each(?)) GROUP BY w.write_back ORDER BY w.run, w.position",
+        outcomes::sums(),
+    );
+    let rows = sqlx::query(audited(sql));
     let mut all: HashMap<i64, Vec<WriteBackEntry>> = HashMap::new();
     for row in &rows.bind(runs).fetch_all(connection).await? {
         let entry = WriteBackEntry {
             name: row.try_get("name")?,
-            tally: tally_in(row, "read")?,
+            tally: outcomes::tally_in(row, "read")?,
             batches: count(row, "batches")?,
             seconds: row.try_get("seconds")?,
             in_doubt: count(row, "in_doubt")?,
@@ -293,7 +296,7 @@ fn batch_entry(row: &SqliteRow) -> Answer<BatchEntry> {
         records: span.records,
         attempts: count(row, "attempts")?,
         committed: row.try_get("committed")?,
-        tally: tally_in(row, "records")?,
+        tally: outcomes::tally_in(row, "records")?,
         seconds: row.try_get("seconds")?,
     })
 }

@@ -1,92 +1,65 @@
 //! A batch's outcomes as the ledger keeps them: one byte a record, in the batch's order. What a
 //! rejected record's byte cannot say stands in the table of rejections.
 
-use crate::domain::outcome::{Outcome, Rejection, SkipReason};
+use sqlx::sqlite::SqliteRow;
+use strum::{EnumCount, VariantArray};
+
+use super::codec::count;
+use super::error::Answer;
+use crate::domain::outcome::{Outcome, Rejection, SkipReason, Tally};
 
 /// What one byte says. The numbers are in every ledger: they are added to, never changed. No release
 /// ever wrote 10 or 11, which were kept free for work that came to need none; they stay unused, so
 /// that a ledger that holds one is known to be damaged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount, VariantArray)]
+#[repr(u8)]
 enum Code {
-    Inserted,
-    Updated,
-    Unchanged,
-    NoMatch,
-    AlreadyExists,
-    Rejected,
-    Deleted,
-    ChangedSince,
-    CreatedByRun,
-    Kept,
-    CreatedInDoubt,
-    AsWritten,
-    WrittenAtOnce,
-    Unfit,
-}
-
-impl From<Code> for u8 {
-    fn from(code: Code) -> Self {
-        match code {
-            Code::Inserted => 1,
-            Code::Updated => 2,
-            Code::Unchanged => 3,
-            Code::NoMatch => 4,
-            Code::AlreadyExists => 5,
-            Code::Rejected => 6,
-            Code::Deleted => 7,
-            Code::ChangedSince => 8,
-            Code::CreatedByRun => 9,
-            Code::Kept => 12,
-            Code::CreatedInDoubt => 13,
-            Code::AsWritten => 14,
-            Code::WrittenAtOnce => 15,
-            Code::Unfit => 16,
-        }
-    }
+    Inserted = 1,
+    Updated = 2,
+    Unchanged = 3,
+    NoMatch = 4,
+    AlreadyExists = 5,
+    Rejected = 6,
+    Deleted = 7,
+    ChangedSince = 8,
+    CreatedByRun = 9,
+    Kept = 12,
+    CreatedInDoubt = 13,
+    AsWritten = 14,
+    WrittenAtOnce = 15,
+    Unfit = 16,
 }
 
 impl TryFrom<u8> for Code {
     type Error = String;
 
     fn try_from(byte: u8) -> Result<Self, Self::Error> {
-        Ok(match byte {
-            1 => Self::Inserted,
-            2 => Self::Updated,
-            3 => Self::Unchanged,
-            4 => Self::NoMatch,
-            5 => Self::AlreadyExists,
-            6 => Self::Rejected,
-            7 => Self::Deleted,
-            8 => Self::ChangedSince,
-            9 => Self::CreatedByRun,
-            12 => Self::Kept,
-            13 => Self::CreatedInDoubt,
-            14 => Self::AsWritten,
-            15 => Self::WrittenAtOnce,
-            16 => Self::Unfit,
-            other => return Err(format!("no outcome has the code {other}")),
-        })
+        let known = Self::ALL.into_iter().find(|code| *code as u8 == byte);
+        known.ok_or_else(|| format!("no outcome has the code {byte}"))
     }
 }
 
 impl Code {
-    fn skip_reason(self) -> Option<SkipReason> {
-        match self {
-            Self::NoMatch => Some(SkipReason::NoMatch),
-            Self::AlreadyExists => Some(SkipReason::AlreadyExists),
-            Self::ChangedSince => Some(SkipReason::ChangedSince),
-            Self::CreatedByRun => Some(SkipReason::CreatedByRun),
-            Self::Kept => Some(SkipReason::Kept),
-            Self::CreatedInDoubt => Some(SkipReason::CreatedInDoubt),
-            Self::WrittenAtOnce => Some(SkipReason::WrittenAtOnce),
-            Self::Unfit => Some(SkipReason::Unfit),
-            Self::Inserted
-            | Self::Updated
-            | Self::Unchanged
-            | Self::AsWritten
-            | Self::Deleted
-            | Self::Rejected => None,
-        }
+    const ALL: [Self; Self::COUNT] = *Self::VARIANTS.first_chunk().expect("all of them");
+
+    /// The outcome that it says; `None` for a rejected record, whose rejection stands elsewhere.
+    fn outcome(self) -> Option<Outcome> {
+        Some(match self {
+            Self::Inserted => Outcome::Inserted,
+            Self::Updated => Outcome::Updated,
+            Self::Unchanged => Outcome::Unchanged,
+            Self::AsWritten => Outcome::AsWritten,
+            Self::Deleted => Outcome::Deleted,
+            Self::NoMatch => Outcome::Skipped(SkipReason::NoMatch),
+            Self::AlreadyExists => Outcome::Skipped(SkipReason::AlreadyExists),
+            Self::ChangedSince => Outcome::Skipped(SkipReason::ChangedSince),
+            Self::CreatedByRun => Outcome::Skipped(SkipReason::CreatedByRun),
+            Self::Kept => Outcome::Skipped(SkipReason::Kept),
+            Self::CreatedInDoubt => Outcome::Skipped(SkipReason::CreatedInDoubt),
+            Self::WrittenAtOnce => Outcome::Skipped(SkipReason::WrittenAtOnce),
+            Self::Unfit => Outcome::Skipped(SkipReason::Unfit),
+            Self::Rejected => return None,
+        })
     }
 }
 
@@ -111,10 +84,70 @@ impl From<&Outcome> for Code {
     }
 }
 
+/// The counts of a tally by the columns that keep them, beside how many records there are.
+pub(super) fn counts(tally: &Tally) -> [(&'static str, u64); 7] {
+    let Tally {
+        read: _,
+        inserted,
+        updated,
+        unchanged,
+        as_written,
+        deleted,
+        skipped,
+        rejected,
+    } = *tally;
+    [
+        ("inserted", inserted),
+        ("updated", updated),
+        ("unchanged", unchanged),
+        ("as_written", as_written),
+        ("deleted", deleted),
+        ("skipped", skipped),
+        ("rejected", rejected),
+    ]
+}
+
+/// The columns of [`counts`].
+pub(super) fn columns() -> [&'static str; 7] {
+    counts(&Tally::default()).map(|(column, _)| column)
+}
+
+/// Columns that a write-back `w`, joined with its batches `b`, sums to: those of a tally. Records
+/// that were left alone before they came into a batch are skipped ones, and rejections stand in a
+/// table of their own.
+pub(super) fn sums() -> String {
+    let sum = |column: &str| match column {
+        "skipped" => "coalesce(sum(b.skipped), 0) + (SELECT count(*) FROM left_alone \
+                       WHERE left_alone.write_back = w.write_back)"
+            .to_owned(),
+        "rejected" => {
+            "(SELECT count(*) FROM rejections WHERE rejections.write_back = w.write_back)"
+                .to_owned()
+        }
+        column => format!("coalesce(sum(b.{column}), 0)"),
+    };
+    let sums = columns().map(|column| format!("{} AS {column}", sum(column)));
+    format!("coalesce(w.read, 0) AS read, {}", sums.join(", "))
+}
+
+/// The counts of a row; `read` names the column that holds how many records there are.
+pub(super) fn tally_in(row: &SqliteRow, read: &str) -> Answer<Tally> {
+    Ok(Tally {
+        read: count(row, read)?,
+        inserted: count(row, "inserted")?,
+        updated: count(row, "updated")?,
+        unchanged: count(row, "unchanged")?,
+        as_written: count(row, "as_written")?,
+        deleted: count(row, "deleted")?,
+        skipped: count(row, "skipped")?,
+        rejected: count(row, "rejected")?,
+    })
+}
+
 pub(super) fn encode(outcomes: &[Outcome]) -> Vec<u8> {
     outcomes
         .iter()
-        .map(|outcome| Code::from(outcome).into())
+        .map(|outcome| Code::from(outcome) as u8)
         .collect()
 }
 
@@ -127,29 +160,15 @@ pub(crate) fn decode(
 ) -> Result<Vec<Outcome>, String> {
     let mut rejections = rejections.into_iter();
     let outcomes = (0..).zip(bytes).map(|(index, byte)| {
-        Ok(match Code::try_from(*byte)? {
-            Code::Inserted => Outcome::Inserted,
-            Code::Updated => Outcome::Updated,
-            Code::Unchanged => Outcome::Unchanged,
-            Code::AsWritten => Outcome::AsWritten,
-            Code::NoMatch => Outcome::Skipped(SkipReason::NoMatch),
-            Code::AlreadyExists => Outcome::Skipped(SkipReason::AlreadyExists),
-            Code::ChangedSince => Outcome::Skipped(SkipReason::ChangedSince),
-            Code::CreatedByRun => Outcome::Skipped(SkipReason::CreatedByRun),
-            Code::Kept => Outcome::Skipped(SkipReason::Kept),
-            Code::CreatedInDoubt => Outcome::Skipped(SkipReason::CreatedInDoubt),
-            Code::WrittenAtOnce => Outcome::Skipped(SkipReason::WrittenAtOnce),
-            Code::Unfit => Outcome::Skipped(SkipReason::Unfit),
-            Code::Deleted => Outcome::Deleted,
-            Code::Rejected => match rejections.next() {
-                Some((at, rejection)) if at == index => Outcome::Rejected(Box::new(rejection)),
-                Some(_) | None => {
-                    return Err(format!(
-                        "the reason why record {index} of a batch is rejected is missing"
-                    ));
-                }
-            },
-        })
+        if let Some(outcome) = Code::try_from(*byte)?.outcome() {
+            return Ok(outcome);
+        }
+        match rejections.next() {
+            Some((at, rejection)) if at == index => Ok(Outcome::Rejected(Box::new(rejection))),
+            Some(_) | None => Err(format!(
+                "the reason why record {index} of a batch is rejected is missing"
+            )),
+        }
     });
     let outcomes = outcomes.collect::<Result<Vec<Outcome>, String>>()?;
     match rejections.next() {
@@ -162,7 +181,7 @@ pub(crate) fn decode(
 /// Errors: a byte that is no code.
 pub(super) fn skip_reasons(bytes: &[u8]) -> impl Iterator<Item = Result<SkipReason, String>> {
     bytes.iter().filter_map(|byte| match Code::try_from(*byte) {
-        Ok(code) => code.skip_reason().map(Ok),
+        Ok(code) => code.outcome()?.skip_reason().map(Ok),
         Err(error) => Some(Err(error)),
     })
 }

@@ -7,13 +7,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
+use strum::{EnumCount, VariantArray};
 
 use super::codec::{moment, moment_text};
 use super::error::{Answer, Fault, LedgerError};
 use super::sqlite::Ledger;
 
 /// What is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, EnumCount, VariantArray)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum RequestAct {
     /// A run of a job.
@@ -41,19 +42,7 @@ pub(crate) enum RequestAct {
 }
 
 impl RequestAct {
-    const ALL: [Self; 11] = [
-        Self::Run,
-        Self::Retry,
-        Self::Approve,
-        Self::Apply,
-        Self::Undo,
-        Self::Stop,
-        Self::Preview,
-        Self::LookAtStopped,
-        Self::LookAtUndo,
-        Self::Verify,
-        Self::Test,
-    ];
+    const ALL: [Self; Self::COUNT] = *Self::VARIANTS.first_chunk().expect("all of them");
 
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -1,11 +1,12 @@
 //! How a run ended.
 
 use serde::Serialize;
+use strum::{EnumCount, VariantArray};
 
 use super::error::{Answer, Fault};
 
 /// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, EnumCount, VariantArray)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum RunStatus {
     /// Begun and not finished: at work now, or interrupted.
@@ -22,14 +23,14 @@ pub(crate) enum RunStatus {
 }
 
 impl RunStatus {
-    pub(crate) const ALL: [Self; 6] = [
-        Self::Running,
-        Self::Succeeded,
-        Self::Rejected,
-        Self::Failed,
-        Self::Guarded,
-        Self::NothingNew,
-    ];
+    pub(crate) const ALL: [Self; Self::COUNT] = *Self::VARIANTS.first_chunk().expect("all of them");
+
+    /// Those of runs that have ended.
+    pub(crate) fn ended() -> impl Iterator<Item = Self> {
+        Self::ALL
+            .into_iter()
+            .filter(|status| *status != Self::Running)
+    }
 
     /// As the ledger and `--json` write it.
     pub(crate) fn name(self) -> &'static str {

@@ -10,11 +10,12 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use super::batches::{SentBatch, sent_batches};
-use super::codec::{count, from_json, json_text, kept, moment_text, span, tally_in};
+use super::codec::{count, from_json, json_text, kept, moment_text, span};
 use super::error::{Answer, Fault, LedgerError};
 use super::parts::{BatchSpan, WriteBackId};
 use super::sqlite::Ledger;
 use super::{outcomes, pending};
+use crate::database::audited;
 use crate::domain::outcome::{SkipReason, Tally};
 
 /// What the records of a package were mapped for.
@@ -240,32 +241,18 @@ impl Ledger {
     }
 }
 
-/// Columns that a write-back `w`, joined with its batches `b`, sums to: those of a tally.
-macro_rules! tally_columns {
-    () => {
-        "coalesce(w.read, 0) AS read,
-         coalesce(sum(b.inserted), 0) AS inserted, coalesce(sum(b.updated), 0) AS updated,
-         coalesce(sum(b.unchanged), 0) AS unchanged, coalesce(sum(b.as_written), 0) AS as_written,
-         coalesce(sum(b.deleted), 0) AS deleted,
-         coalesce(sum(b.skipped), 0)
-             + (SELECT count(*) FROM left_alone WHERE left_alone.write_back = w.write_back) AS skipped,
-         (SELECT count(*) FROM rejections WHERE rejections.write_back = w.write_back) AS rejected"
-    };
-}
-pub(super) use tally_columns;
-
 /// What counts: records read, the outcomes of batches, parked records that were left alone, and
 /// rejections, one by one, of records that are in a batch or never came into one. A batch that is
 /// not known to be committed counts as one that is. Rejected records are counted apart from what
 /// batches say of them, so that the one holds the other to account.
 pub(super) async fn tally(connection: &mut SqliteConnection, write_back: i64) -> Answer<Tally> {
-    let row = sqlx::query(concat!(
-        "SELECT ",
-        tally_columns!(),
-        " FROM write_backs AS w LEFT JOIN batches AS b ON b.write_back = w.write_back
-         WHERE w.write_back = ?"
-    ));
-    tally_in(&row.bind(write_back).fetch_one(connection).await?, "read")
+    let sql = format!(
+        "SELECT {} FROM write_backs AS w LEFT JOIN batches AS b ON b.write_back = w.write_back
+         WHERE w.write_back = ?",
+        outcomes::sums(),
+    );
+    let row = sqlx::query(audited(sql)).bind(write_back);
+    outcomes::tally_in(&row.fetch_one(connection).await?, "read")
 }
 
 fn written_to_in(row: &SqliteRow) -> Answer<WrittenTo> {

@@ -6,10 +6,11 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use strum::{EnumCount, VariantArray};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// One thing that goes wrong with one call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, EnumCount, VariantArray)]
 pub(crate) enum Mishap {
     /// The connection ends, and nothing was written.
     DropBefore,
@@ -58,42 +59,37 @@ pub(crate) enum Mishap {
 }
 
 impl Mishap {
-    pub(crate) const ALL: [(Self, &'static str); 22] = [
-        (Self::DropBefore, "drop_before"),
-        (Self::DropIn, "drop_in"),
-        (Self::DropAfter, "drop_after"),
-        (Self::CutJson, "cut_json"),
-        (Self::BadGateway, "502"),
-        (Self::Maintenance, "503"),
-        (Self::Unavailable, "unavailable"),
-        (Self::ServerError, "500"),
-        (Self::BareError, "bare_error"),
-        (Self::LoginPage, "login_page"),
-        (Self::Expire, "expire"),
-        (Self::NoApi, "no_api"),
-        (Self::AppDetached, "app_detached"),
-        (Self::Lock, "lock"),
-        (Self::Quota, "quota"),
-        (Self::Concurrent, "concurrent"),
-        (Self::TooLong, "too_long"),
-        (Self::ShortPage, "short_page"),
-        (Self::BulkFail, "bulk_fail"),
-        (Self::ErrorAfter, "500_after"),
-        (Self::Moved, "moved"),
-        (Self::MovedAway, "moved_away"),
-    ];
+    const ALL: [Self; Self::COUNT] = *Self::VARIANTS.first_chunk().expect("all of them");
 
     fn named(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find_map(|(fault, known)| (known == name).then_some(fault))
+        Self::ALL.into_iter().find(|fault| fault.name() == name)
     }
 
     fn name(self) -> &'static str {
-        Self::ALL
-            .into_iter()
-            .find_map(|(fault, name)| (fault == self).then_some(name))
-            .unwrap_or_default()
+        match self {
+            Self::DropBefore => "drop_before",
+            Self::DropIn => "drop_in",
+            Self::DropAfter => "drop_after",
+            Self::CutJson => "cut_json",
+            Self::BadGateway => "502",
+            Self::Maintenance => "503",
+            Self::Unavailable => "unavailable",
+            Self::ServerError => "500",
+            Self::BareError => "bare_error",
+            Self::LoginPage => "login_page",
+            Self::Expire => "expire",
+            Self::NoApi => "no_api",
+            Self::AppDetached => "app_detached",
+            Self::Lock => "lock",
+            Self::Quota => "quota",
+            Self::Concurrent => "concurrent",
+            Self::TooLong => "too_long",
+            Self::ShortPage => "short_page",
+            Self::BulkFail => "bulk_fail",
+            Self::ErrorAfter => "500_after",
+            Self::Moved => "moved",
+            Self::MovedAway => "moved_away",
+        }
     }
 }
 
@@ -256,7 +252,7 @@ fn rule(name: &str, value: &str) -> Result<Rule, String> {
         None => (name, None),
     };
     let fault = Mishap::named(fault).ok_or_else(|| {
-        let names: Vec<&str> = Mishap::ALL.into_iter().map(|(_, name)| name).collect();
+        let names: Vec<&str> = Mishap::ALL.map(Mishap::name).to_vec();
         format!(
             "faults are {}; settings are seed, latency, lock_wait, long_call, token_calls, others, page",
             names.join(", ")

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::net::TcpListener;
 
-pub(crate) use self::app::{CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN};
+pub(crate) use self::app::{CLIENT_ID, CLIENT_SECRET};
 use self::bullhorn::Bullhorn;
 pub(crate) use self::bullhorn::{PASSWORD, USERNAME};
 use self::dataverse::Dataverse;
@@ -195,6 +195,16 @@ pub(crate) async fn serve_as(place: &Place, wishes: Wishes) -> Result<Served, Pr
     }
     tell(place, address, lock).map_err(failed("write", &place.file("address")))?;
     Ok(Served::Here(address))
+}
+
+/// How any client of the API is let in, in words.
+pub(crate) fn way_in(kind: ServiceKind, address: SocketAddr) -> String {
+    match kind {
+        ServiceKind::Salesforce => salesforce::way_in(address),
+        ServiceKind::Bullhorn => bullhorn::way_in(address),
+        ServiceKind::HubSpot => hubspot::way_in(),
+        ServiceKind::Dataverse => dataverse::way_in(address),
+    }
 }
 
 /// Removes what was written.

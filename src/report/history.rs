@@ -4,7 +4,7 @@
 use comfy_table::{Cell, CellAlignment, Table, presets};
 use serde_json::{Value, json};
 
-use crate::domain::outcome::{Rejection, Tally, grouped};
+use crate::domain::outcome::{DELETED, Rejection, Tally, grouped};
 use crate::domain::parking::LeftAlone;
 use crate::domain::printable::printable;
 use crate::ledger::{Approval, BatchEntry, PassedCanary, RunEntry, RunStatus, WriteBackEntry};
@@ -434,39 +434,20 @@ impl Tallies {
     }
 
     fn header(&self) -> Vec<Cell> {
-        let names = [
-            "read",
-            "inserted",
-            "updated",
-            "unchanged",
-            "deleted",
-            "skipped",
-            "rejected",
-        ];
-        names
-            .into_iter()
-            .filter(|name| self.deletes || *name != "deleted")
-            .map(right)
-            .collect()
+        let names = self.terms(&Tally::default()).map(|(_, name)| name);
+        std::iter::once("read").chain(names).map(right).collect()
     }
 
     fn cells(&self, tally: &Tally) -> Vec<Cell> {
-        let Tally {
-            read,
-            inserted,
-            updated,
-            unchanged,
-            as_written: _,
-            deleted,
-            skipped,
-            rejected,
-        } = *tally;
-        let deleted = self.deletes.then_some(deleted);
-        let counts = [read, inserted, updated, unchanged]
-            .into_iter()
-            .chain(deleted)
-            .chain([skipped, rejected]);
+        let counts = self.terms(tally).map(|(records, _)| records);
+        let counts = std::iter::once(tally.read).chain(counts);
         counts.map(|records| right(grouped(records))).collect()
+    }
+
+    fn terms(&self, tally: &Tally) -> impl Iterator<Item = (u64, &'static str)> + use<> {
+        let deletes = self.deletes;
+        let terms = tally.terms().into_iter();
+        terms.filter(move |(_, name)| deletes || *name != DELETED)
     }
 }
 

@@ -122,10 +122,10 @@ pub(crate) fn json(report: &UndoReport) -> Value {
             inserted,
             updated,
             unchanged,
-            as_written: _,
             deleted,
             skipped,
             rejected,
+            ..
         } = undone.report.tally;
         json!({
             "name": undone.report.name,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use crate::domain::outcome::{Outcome, Rejection, SkipReason, Stage};
+use crate::domain::outcome::{Rejection, Stage};
 use crate::domain::real_time::RequestFate;
 use crate::ledger::PartFate;
 use crate::run::real_time::{Carried, Followed, MirrorTold};
@@ -96,18 +96,6 @@ pub(super) struct Answered {
     pub(super) destinations: Vec<DestinationAnswer>,
 }
 
-/// As what an outcome is answered.
-pub(super) fn fate(outcome: &Outcome) -> RequestFate {
-    match outcome {
-        Outcome::Inserted => RequestFate::Created,
-        Outcome::Updated | Outcome::Deleted => RequestFate::Updated,
-        Outcome::Unchanged | Outcome::AsWritten => RequestFate::Unchanged,
-        Outcome::Skipped(SkipReason::ChangedSince) => RequestFate::Conflict,
-        Outcome::Skipped(_) => RequestFate::Skipped,
-        Outcome::Rejected(_) => RequestFate::Rejected,
-    }
-}
-
 /// As JSON and people read it.
 pub(super) fn word(fate: RequestFate) -> String {
     let word = json!(fate);
@@ -139,17 +127,15 @@ impl DestinationAnswer {
             mirror: carried.mirror.map(mirror_answer),
             ..self
         };
-        match carried.outcome {
-            Outcome::Rejected(rejection) => answer.rejected(&rejection),
-            Outcome::Skipped(reason) => Self {
+        if let Some(rejection) = carried.outcome.rejection() {
+            return answer.rejected(rejection);
+        }
+        match carried.outcome.skip_reason() {
+            Some(reason) => Self {
                 reason: Some(reason.words().to_owned()),
                 ..answer
             },
-            Outcome::Inserted
-            | Outcome::Updated
-            | Outcome::Unchanged
-            | Outcome::AsWritten
-            | Outcome::Deleted => answer,
+            None => answer,
         }
     }
 

@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout, timeout_at};
 use tracing::{error, info, warn};
 
-use super::answer::{Answered, DestinationAnswer, Refused, fate};
+use super::answer::{Answered, DestinationAnswer, Refused};
 use super::body::ReadChange;
 use super::several::Addressed;
 use crate::config::{CheckedJob, Project};
@@ -426,7 +426,7 @@ impl Desk {
         deadline.abort();
         let error = match carried {
             Ok(carried) => {
-                let fate = fate(&carried.outcome);
+                let fate = carried.outcome.fate();
                 return self
                     .end(recorded, fate, about(fate).carried(carried), None)
                     .await;
@@ -582,7 +582,7 @@ impl Desk {
             Settled::NotWritten => RequestFate::NotWritten,
             Settled::Written => {
                 let outcome = post.outcome(request.place).await;
-                fate(&outcome.map_err(|error| chain(&error).join(": "))?)
+                outcome.map_err(|error| chain(&error).join(": "))?.fate()
             }
         };
         let recorded = Recorded {

@@ -210,14 +210,13 @@ impl SentCanary {
         for batch in batches.into_iter().filter(of_canary) {
             for (position, outcome) in (IdxSize::from(batch.span.first)..).zip(batch.outcomes) {
                 self.tally.count(&outcome);
-                match outcome {
-                    Outcome::Inserted => written.push((position, Reached::Inserted)),
-                    Outcome::Updated => written.push((position, Reached::Updated)),
-                    Outcome::Unchanged => unchanged.push((position, Reached::Unchanged)),
-                    Outcome::Rejected(rejection) => {
-                        self.rejection = self.rejection.take().or(Some(*rejection))
+                match Reached::of(&outcome) {
+                    Some(Reached::Unchanged) => unchanged.push((position, Reached::Unchanged)),
+                    Some(reached) => written.push((position, reached)),
+                    None => {
+                        let refused = || outcome.rejection().cloned();
+                        self.rejection = self.rejection.take().or_else(refused);
                     }
-                    Outcome::AsWritten | Outcome::Deleted | Outcome::Skipped(_) => {}
                 }
             }
         }
@@ -274,6 +273,19 @@ enum Reached {
     Inserted,
     Updated,
     Unchanged,
+}
+
+impl Reached {
+    /// How a record came to its row, where there is something to look at again.
+    fn of(outcome: &Outcome) -> Option<Self> {
+        let ways = [
+            (Outcome::Inserted, Self::Inserted),
+            (Outcome::Updated, Self::Updated),
+            (Outcome::Unchanged, Self::Unchanged),
+        ];
+        let known = ways.into_iter().find(|(came_to, _)| came_to == outcome);
+        known.map(|(_, reached)| reached)
+    }
 }
 
 /// Records whose rows are looked at again.

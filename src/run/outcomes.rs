@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use tokio::task::block_in_place;
 
 use super::files::{BYTE_ORDER_MARK, PAGE_REJECTIONS_MAX, ReportError};
-use crate::domain::outcome::{Outcome, Rejection};
+use crate::domain::outcome::{Outcome, Rejection, SKIPPED};
 use crate::domain::parking::LeftAlone;
 use crate::domain::printable::harmless;
 use crate::domain::record::Identities;
@@ -163,15 +163,8 @@ impl SkippedWriter {
         outcomes: &[Outcome],
     ) -> Result<(), ReportError> {
         let skipped = outcomes.iter().enumerate();
-        let skipped = skipped.filter_map(|(index, outcome)| match outcome {
-            Outcome::Skipped(reason) => Some((index, reason.words())),
-            Outcome::Inserted
-            | Outcome::Updated
-            | Outcome::Unchanged
-            | Outcome::AsWritten
-            | Outcome::Deleted
-            | Outcome::Rejected(_) => None,
-        });
+        let skipped =
+            skipped.filter_map(|(index, outcome)| Some((index, outcome.skip_reason()?.words())));
         let lines = skipped.map(|(index, reason)| {
             let record = records.positions().get(index).copied().unwrap_or_default();
             let key = records.key(index).unwrap_or_default();
@@ -374,9 +367,9 @@ fn rows(
     let columns = vec![
         Column::new("record".into(), positions),
         keys.with_name("key".into()).into_column(),
-        texts("outcome", |outcome| Some(outcome_name(outcome))),
-        texts("stage", |outcome| Some(rejection(outcome)?.stage.name())),
-        texts("column", |outcome| rejection(outcome)?.column.as_deref()),
+        texts("outcome", |outcome| Some(outcome.name())),
+        texts("stage", |outcome| Some(outcome.rejection()?.stage.name())),
+        texts("column", |outcome| outcome.rejection()?.column.as_deref()),
         reasons(outcomes, known)
             .with_name("reason".into())
             .into_column(),
@@ -392,32 +385,6 @@ fn schema() -> Schema {
         .collect()
 }
 
-/// The outcome of records that were left alone, for whatever reason.
-const SKIPPED: &str = "skipped";
-
-fn outcome_name(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Inserted => "inserted",
-        Outcome::Updated => "updated",
-        Outcome::Unchanged | Outcome::AsWritten => "unchanged",
-        Outcome::Deleted => "deleted",
-        Outcome::Skipped(_) => SKIPPED,
-        Outcome::Rejected(_) => "rejected",
-    }
-}
-
-fn rejection(outcome: &Outcome) -> Option<&Rejection> {
-    match outcome {
-        Outcome::Rejected(rejection) => Some(rejection),
-        Outcome::Inserted
-        | Outcome::Updated
-        | Outcome::Unchanged
-        | Outcome::AsWritten
-        | Outcome::Deleted
-        | Outcome::Skipped(_) => None,
-    }
-}
-
 fn reasons(outcomes: &[Outcome], known: Option<&AsWritten>) -> StringChunked {
     let outcomes = outcomes.iter().enumerate();
     let reasons =
@@ -427,14 +394,13 @@ fn reasons(outcomes: &[Outcome], known: Option<&AsWritten>) -> StringChunked {
 
 /// `run` is the one that wrote what the record equals.
 fn reason(outcome: &Outcome, run: Option<i64>) -> Option<Cow<'_, str>> {
-    match outcome {
-        Outcome::Inserted | Outcome::Updated | Outcome::Unchanged | Outcome::Deleted => None,
-        Outcome::AsWritten => Some(run.map_or("as written".into(), |run| {
+    if *outcome == Outcome::AsWritten {
+        return Some(run.map_or("as written".into(), |run| {
             format!("as written by run {run}").into()
-        })),
-        Outcome::Skipped(reason) => Some(reason.words().into()),
-        Outcome::Rejected(rejection) => Some(rejection.reason.as_str().into()),
+        }));
     }
+    let skipped = outcome.skip_reason().map(|reason| reason.words().into());
+    skipped.or_else(|| Some(outcome.rejection()?.reason.as_str().into()))
 }
 
 /// The system's own word for why a file took no more: whoever writes Parquet turns it into text,

@@ -20,7 +20,7 @@ use tokio::task::{JoinSet, block_in_place};
 
 use crate::destination::service::salesforce::bulk::JOB_RECORDS_MAX;
 use crate::domain::canary::Canary;
-use crate::domain::connection::{Connection, System};
+use crate::domain::connection::Connection;
 use crate::domain::layout::Layout;
 use crate::domain::mapping::{Mapping, RunFacts};
 use crate::domain::outcome::{Outcome, Rejection, Tally};
@@ -82,14 +82,8 @@ impl Assignment<'_> {
     /// As it is for a package of so many records: where they are enough to go in bulk, so are
     /// batches.
     pub(super) fn for_records(self, records: u64) -> Self {
-        let bulk_from = match &self.destination.system {
-            System::Service(settings) => settings.options.bulk_from,
-            System::Files { .. }
-            | System::Sqlite(_)
-            | System::Postgres(_)
-            | System::Mysql(_)
-            | System::Adbc(_) => None,
-        };
+        let service = self.destination.system.service();
+        let bulk_from = service.and_then(|settings| settings.options.bulk_from);
         let in_bulk = bulk_from.is_some_and(|from| records >= u64::from(from.get()));
         Self {
             batch_records_max: match in_bulk {

@@ -13,7 +13,6 @@ use crate::destination::service::AnyService;
 use crate::domain::alteration::Cause;
 use crate::domain::before::Before;
 use crate::domain::conform::Sifted;
-use crate::domain::connection::System;
 use crate::domain::error::SystemError;
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::match_rule::Decision;
@@ -353,13 +352,9 @@ async fn write_and_read_back(
     last: Option<&LastValues>,
     ending: Ending,
 ) -> Result<ReadBack, SystemError> {
-    match plan.destination.system {
-        System::Service(_) => by_requests(plan, record, last, ending).await,
-        System::Files { .. }
-        | System::Sqlite(_)
-        | System::Postgres(_)
-        | System::Mysql(_)
-        | System::Adbc(_) => in_transaction(plan, record, last, ending).await,
+    match plan.destination.system.service() {
+        Some(_) => by_requests(plan, record, last, ending).await,
+        None => in_transaction(plan, record, last, ending).await,
     }
 }
 

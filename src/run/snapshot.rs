@@ -441,7 +441,7 @@ impl DeliveredRecords<'_> {
             false => key_texts(&records, &key_columns),
         };
         let held = outcomes.iter().enumerate();
-        let held = held.filter(|(record, outcome)| is_held(outcome) && !is_kept(&keys, *record));
+        let held = held.filter(|(record, outcome)| outcome.is_held() && !is_kept(&keys, *record));
         let held: Vec<usize> = held.map(|(record, _)| record).collect();
         let positions = held
             .iter()
@@ -465,13 +465,5 @@ impl DeliveredRecords<'_> {
         columns.push(half(HIGH, |fingerprint| fingerprint.high));
         columns.push(half(LOW, |fingerprint| fingerprint.low));
         Ok(writer.push(&DataFrame::new(held.len(), columns)?)?)
-    }
-}
-
-/// Whether the destination holds a record that came to this.
-fn is_held(outcome: &Outcome) -> bool {
-    match outcome {
-        Outcome::Inserted | Outcome::Updated | Outcome::Unchanged | Outcome::AsWritten => true,
-        Outcome::Deleted | Outcome::Skipped(_) | Outcome::Rejected(_) => false,
     }
 }

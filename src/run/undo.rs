@@ -8,7 +8,7 @@ mod package;
 mod plan;
 mod requests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -85,6 +85,24 @@ pub(crate) struct Undone {
     pub(crate) created_in_doubt: u64,
     /// The first records of each part; of a preview only.
     pub(crate) samples: Vec<UndoSample>,
+}
+
+impl Undone {
+    fn new(
+        report: WriteBackReport,
+        skipped: &BTreeMap<SkipReason, u64>,
+        samples: Vec<UndoSample>,
+    ) -> Self {
+        let count = |reason| skipped.get(&reason).copied().unwrap_or_default();
+        Self {
+            report,
+            changed_since: count(SkipReason::ChangedSince),
+            gone: count(SkipReason::NoMatch),
+            created: count(SkipReason::CreatedByRun),
+            created_in_doubt: count(SkipReason::CreatedInDoubt),
+            samples,
+        }
+    }
 }
 
 /// One record, and in which part of an undo it is.
@@ -334,15 +352,7 @@ async fn restore(
             )
             .await?;
         let skipped = work.ledger.skipped(id).await?;
-        let count = |reason| skipped.get(&reason).copied().unwrap_or_default();
-        write_backs.push(Undone {
-            report,
-            changed_since: count(SkipReason::ChangedSince),
-            gone: count(SkipReason::NoMatch),
-            created: count(SkipReason::CreatedByRun),
-            created_in_doubt: count(SkipReason::CreatedInDoubt),
-            samples: Vec::new(),
-        });
+        write_backs.push(Undone::new(report, &skipped, Vec::new()));
     }
     if is_backwards {
         write_backs.reverse();

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use prometheus_client::metrics::histogram::Histogram;
+use strum::{EnumCount, VariantArray};
 
 use crate::domain::cadence::PassedOverWhy;
 use crate::domain::channel::Channel;
@@ -52,7 +53,7 @@ pub(crate) struct RunEnd<'a> {
 }
 
 /// How something went that is tried again and again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount, VariantArray)]
 pub(crate) enum Attempt {
     Succeeded,
     Failed,
@@ -112,7 +113,7 @@ pub(super) struct DashboardFacts {
 }
 
 /// [`PassedOverWhy`] without its particulars.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount, VariantArray)]
 pub(super) enum PassedOverKind {
     Superseded,
     Expired,
@@ -294,20 +295,12 @@ impl Facts {
 }
 
 impl JobFacts {
-    const STATUSES: [RunStatus; 5] = [
-        RunStatus::Succeeded,
-        RunStatus::Rejected,
-        RunStatus::Failed,
-        RunStatus::Guarded,
-        RunStatus::NothingNew,
-    ];
-
     fn new() -> Self {
         Self {
             at_work: false,
             failing: false,
             next_due: None,
-            runs: Counts::of(Self::STATUSES),
+            runs: Counts::of(RunStatus::ended()),
             last_runs: Vec::new(),
             durations: Histogram::new(RUN_DURATION_BOUNDS),
             passed_over: Counts::of(PassedOverKind::ALL),
@@ -362,7 +355,7 @@ impl DashboardFacts {
 }
 
 impl Attempt {
-    const ALL: [Self; 2] = [Self::Succeeded, Self::Failed];
+    const ALL: [Self; Self::COUNT] = *Self::VARIANTS.first_chunk().expect("all of them");
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -373,7 +366,7 @@ impl Attempt {
 }
 
 impl PassedOverKind {
-    const ALL: [Self; 4] = [Self::Superseded, Self::Expired, Self::Missed, Self::GivenUp];
+    const ALL: [Self; Self::COUNT] = *Self::VARIANTS.first_chunk().expect("all of them");
 
     pub(super) fn name(self) -> &'static str {
         match self {

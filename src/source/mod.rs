@@ -13,7 +13,7 @@ mod text;
 pub(crate) use self::seam::{
     CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX, DescribedColumn, Pulled, Source, TableDescription,
 };
-use crate::domain::connection::{Connection, System};
+use crate::domain::connection::{Connection, ReadSystem};
 use crate::domain::error::SystemError;
 use crate::domain::files::{CsvDialect, FilesSettings};
 use crate::domain::schema::Schema;
@@ -40,19 +40,19 @@ impl AnySource {
 
 impl Source for AnySource {
     async fn open(connection: &Connection, schema: &Schema) -> Result<Self, SystemError> {
-        Ok(match &connection.system {
-            System::Files(_) => Self::Files(files::FilesSource::open(connection, schema).await?),
-            System::Sqlite(_) => {
+        let system = connection.system.read();
+        Ok(match system.ok_or_else(|| never_read(connection))? {
+            ReadSystem::Files => Self::Files(files::FilesSource::open(connection, schema).await?),
+            ReadSystem::Sqlite => {
                 Self::Sqlite(sqlite::SqliteSource::open(connection, schema).await?)
             }
-            System::Postgres(_) => {
+            ReadSystem::Postgres => {
                 Self::Postgres(postgres::PostgresSource::open(connection, schema).await?)
             }
-            System::Mysql(_) => Self::Mysql(mysql::MysqlSource::open(connection, schema).await?),
-            System::Adbc(settings) => {
+            ReadSystem::Mysql => Self::Mysql(mysql::MysqlSource::open(connection, schema).await?),
+            ReadSystem::Driver(settings) => {
                 Self::Adbc(adbc::AdbcSource::open(connection, settings, schema).await?)
             }
-            System::Service(_) => return Err(never_read(connection)),
         })
     }
 
@@ -89,13 +89,13 @@ pub(crate) async fn describe_table(
     connection: &Connection,
     table: &str,
 ) -> Result<TableDescription, SystemError> {
-    match &connection.system {
-        System::Files(_) => files::describe_table(connection, table).await,
-        System::Sqlite(_) => sqlite::describe_table(connection, table).await,
-        System::Postgres(_) => postgres::describe_table(connection, table).await,
-        System::Mysql(_) => mysql::describe_table(connection, table).await,
-        System::Adbc(settings) => adbc::describe_table(connection, settings, table).await,
-        System::Service(_) => Err(never_read(connection)),
+    let system = connection.system.read();
+    match system.ok_or_else(|| never_read(connection))? {
+        ReadSystem::Files => files::describe_table(connection, table).await,
+        ReadSystem::Sqlite => sqlite::describe_table(connection, table).await,
+        ReadSystem::Postgres => postgres::describe_table(connection, table).await,
+        ReadSystem::Mysql => mysql::describe_table(connection, table).await,
+        ReadSystem::Driver(settings) => adbc::describe_table(connection, settings, table).await,
     }
 }
 

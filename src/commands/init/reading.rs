@@ -75,13 +75,9 @@ pub(super) struct SeenTable {
 pub(super) fn tables(system: &DraftSystem, project: &Path) -> Vec<String> {
     let usual = CsvDialect::default();
     let connection = system.connect(project, None, &usual).ok();
-    let tables = connection.and_then(|connection| match &connection.system {
-        System::Files(settings) => source::tables_of_files(&connection.name, settings).ok(),
-        System::Sqlite(_)
-        | System::Postgres(_)
-        | System::Mysql(_)
-        | System::Adbc(_)
-        | System::Service(_) => None,
+    let tables = connection.and_then(|connection| {
+        let settings = connection.system.files()?;
+        source::tables_of_files(&connection.name, settings).ok()
     });
     tables.unwrap_or_default()
 }

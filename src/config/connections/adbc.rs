@@ -4,11 +4,10 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use super::super::address::Kind;
 use super::super::document::{Value, shown};
 use super::super::secret::Given;
 use super::reader::Reader;
-use crate::domain::connection::{AdbcDriver, AdbcSettings, OptionValue, Secret};
+use crate::domain::connection::{AdbcDriver, AdbcSettings, DriverKind, OptionValue, Secret};
 use crate::domain::problem::quoted_list;
 
 const ADBC_KEYS: &[&str] = &[
@@ -53,20 +52,12 @@ const SNOWFLAKE_KEYS: &[&str] = &[
     "statement_timeout",
 ];
 
-/// Keys of a connection of a kind that goes through a driver; none of another kind.
-pub(super) fn keys(kind: Kind) -> &'static [&'static str] {
+/// Keys of a connection that goes through a driver.
+pub(super) fn keys(kind: DriverKind) -> &'static [&'static str] {
     match kind {
-        Kind::Adbc => ADBC_KEYS,
-        Kind::Duckdb => DUCKDB_KEYS,
-        Kind::Snowflake => SNOWFLAKE_KEYS,
-        Kind::Files
-        | Kind::Sqlite
-        | Kind::Postgres
-        | Kind::Mysql
-        | Kind::Salesforce
-        | Kind::Bullhorn
-        | Kind::HubSpot
-        | Kind::Dataverse => &[],
+        DriverKind::Adbc => ADBC_KEYS,
+        DriverKind::Duckdb => DUCKDB_KEYS,
+        DriverKind::Snowflake => SNOWFLAKE_KEYS,
     }
 }
 
@@ -112,24 +103,16 @@ impl Options {
 
 impl Reader<'_> {
     /// A connection through a driver.
-    pub(super) fn adbc(&mut self, kind: Kind) -> Option<AdbcSettings> {
+    pub(super) fn adbc(&mut self, kind: DriverKind) -> Option<AdbcSettings> {
         let mut options = Options {
             given: Vec::new(),
             complete: true,
             file: None,
         };
         let driver = match kind {
-            Kind::Adbc => self.any_driver(&mut options),
-            Kind::Duckdb => self.duckdb(&mut options),
-            Kind::Snowflake => self.snowflake(&mut options),
-            Kind::Files
-            | Kind::Sqlite
-            | Kind::Postgres
-            | Kind::Mysql
-            | Kind::Salesforce
-            | Kind::Bullhorn
-            | Kind::HubSpot
-            | Kind::Dataverse => None,
+            DriverKind::Adbc => self.any_driver(&mut options),
+            DriverKind::Duckdb => self.duckdb(&mut options),
+            DriverKind::Snowflake => self.snowflake(&mut options),
         };
         self.own_options(&mut options);
         let schema = self
@@ -137,7 +120,7 @@ impl Reader<'_> {
             .text("schema")
             .map(|(_, schema)| schema.to_owned());
         let settings = AdbcSettings {
-            kind: kind.name(),
+            kind,
             driver: driver?,
             options: options.given,
             schema,

@@ -9,12 +9,12 @@ mod terms;
 
 use url::Url;
 
+pub(in crate::config) use self::terms::NoteTerms;
 use self::terms::{AccountTerms, Flow, Terms};
-use super::super::document::{Table, Value, shown};
+use super::super::document::{Table, Value, each_once, shown};
 use super::super::percent::read_percent;
 use super::super::secret::Given;
 use super::reader::{ATTEMPTS_MAX, Reader, WRITERS_MAX, is_local, timeout};
-use crate::config::address::Kind;
 use crate::domain::allowance::CallAllowance;
 use crate::domain::connection::{
     Auth, DataverseOptions, Limits, LiveAccess, SalesforceOptions, Secret, ServiceAccess,
@@ -45,40 +45,23 @@ fn terms(kind: ServiceKind) -> &'static Terms {
     }
 }
 
-/// Keys that a connection to such an API may have.
-pub(super) fn keys(kind: Kind) -> &'static [&'static str] {
-    service_kind(kind).map_or(&[], |kind| terms(kind).keys)
+/// What an API has notes in.
+pub(in crate::config) fn note_terms(kind: ServiceKind) -> &'static NoteTerms {
+    &terms(kind).notes
 }
 
-fn service_kind(kind: Kind) -> Option<ServiceKind> {
-    match kind {
-        Kind::Salesforce => Some(ServiceKind::Salesforce),
-        Kind::Bullhorn => Some(ServiceKind::Bullhorn),
-        Kind::HubSpot => Some(ServiceKind::HubSpot),
-        Kind::Dataverse => Some(ServiceKind::Dataverse),
-        Kind::Files
-        | Kind::Sqlite
-        | Kind::Postgres
-        | Kind::Mysql
-        | Kind::Adbc
-        | Kind::Duckdb
-        | Kind::Snowflake => None,
-    }
+/// Keys that a connection to such an API may have.
+pub(super) fn keys(kind: ServiceKind) -> &'static [&'static str] {
+    terms(kind).keys
 }
 
 /// Keys that some flow takes.
-const FLOW_KEYS: [&str; 10] = [
-    "flow",
-    "tenant",
-    "token",
-    "password",
-    "client_id",
-    "client_secret",
-    "user",
-    "certificate",
-    "private_key",
-    "refresh_token",
-];
+fn flow_keys() -> Vec<&'static str> {
+    let flows = ServiceKind::ALL
+        .into_iter()
+        .flat_map(|kind| terms(kind).flows);
+    each_once(flows.map(|flow| flow.keys))
+}
 
 /// The web API that a connection's `kind` names.
 pub(super) fn kind_of(table: &Table<'_>) -> Option<ServiceKind> {
@@ -90,8 +73,7 @@ pub(super) fn kind_of(table: &Table<'_>) -> Option<ServiceKind> {
 
 impl Reader<'_> {
     /// A connection to a web API. Its mistakes are all noted before it is given up.
-    pub(super) fn service(&mut self, kind: Kind) -> Option<ServiceSettings> {
-        let kind = service_kind(kind)?;
+    pub(super) fn service(&mut self, kind: ServiceKind) -> Option<ServiceSettings> {
         let terms = terms(kind);
         let account = self.account(&terms.account);
         let allowance = self.allowance(terms);
@@ -286,19 +268,25 @@ impl Reader<'_> {
             );
             return None;
         };
-        table.expect_among(flow.keys, &FLOW_KEYS, &format!("the flow `{}`", flow.name));
+        table.expect_among(
+            flow.keys,
+            &flow_keys(),
+            &format!("the flow `{}`", flow.name),
+        );
         self.credentials(&table, flow)
     }
 
     fn credentials(&mut self, table: &Table<'_>, flow: &Flow) -> Option<Auth> {
         // All are read before one is missed, so that no mistake hides another.
-        let mut texts = FLOW_KEYS.map(|key| {
-            let is_wanted = key != "flow" && flow.keys.contains(&key);
-            is_wanted.then(|| self.credential(table, key, flow.optional.contains(&key)))
+        let wanted = flow.keys.iter().filter(|key| **key != "flow");
+        let texts = wanted.map(|key| {
+            let text = self.credential(table, key, flow.optional.contains(key));
+            (*key, Some(text))
         });
+        let mut texts: Vec<_> = texts.collect();
         let mut take = |key: &str| {
-            let position = FLOW_KEYS.iter().position(|known| *known == key)?;
-            texts.get_mut(position)?.take()?
+            let (_, text) = texts.iter_mut().find(|(known, _)| *known == key)?;
+            text.take()?
         };
         let client_id = take("client_id").flatten();
         let client_secret = take("client_secret");

@@ -6,6 +6,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::domain::connection::Limits;
+use crate::domain::connection::System;
 
 fn connection(folder: &TempDir, database: Option<&str>, script: Option<&str>) -> Connection {
     let create_from = script.map(|script| {

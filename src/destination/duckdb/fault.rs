@@ -81,11 +81,13 @@ mod tests {
     use adbc_core::error::Status;
 
     use super::*;
-    use crate::domain::connection::{AdbcDriver, AdbcSettings, Connection, Limits, System};
+    use crate::domain::connection::{
+        AdbcDriver, AdbcSettings, Connection, DriverKind, Limits, System,
+    };
 
     fn sorted(message: &str) -> SystemError {
         let settings = AdbcSettings {
-            kind: "duckdb",
+            kind: DriverKind::Duckdb,
             driver: AdbcDriver::Named("duckdb".to_owned()),
             options: Vec::new(),
             schema: None,

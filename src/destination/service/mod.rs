@@ -21,7 +21,7 @@ use polars::prelude::{DataFrame, Series};
 use self::seam::{Abilities, Reply, Service, ServiceWrite};
 use super::seam::{Destination, LookUp, LookedUp};
 use crate::domain::before::Before;
-use crate::domain::connection::{Connection, ServiceKind, System};
+use crate::domain::connection::{Connection, ServiceKind};
 use crate::domain::error::SystemError;
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::object::{Object, ObjectColumn, ObjectName};
@@ -106,30 +106,25 @@ impl LookUp for AnyService {
 
 impl Destination for AnyService {
     async fn connect(connection: &Connection) -> Result<Self, SystemError> {
-        match &connection.system {
-            System::Service(settings) => Ok(match settings.kind {
-                ServiceKind::Salesforce => Self::Salesforce(
-                    salesforce::SalesforceDestination::connect(connection, settings).await?,
-                ),
-                ServiceKind::Bullhorn => Self::Bullhorn(
-                    bullhorn::BullhornDestination::connect(connection, settings).await?,
-                ),
-                ServiceKind::HubSpot => {
-                    Self::HubSpot(hubspot::HubSpotDestination::connect(connection, settings).await?)
-                }
-                ServiceKind::Dataverse => Self::Dataverse(
-                    dataverse::DataverseDestination::connect(connection, settings).await?,
-                ),
-            }),
-            System::Files { .. }
-            | System::Sqlite(_)
-            | System::Postgres(_)
-            | System::Mysql(_)
-            | System::Adbc(_) => Err(SystemError::NotFound {
-                what: format!("a web API behind `{}`", connection.name),
-                hint: None,
-            }),
-        }
+        let settings = connection.system.service();
+        let settings = settings.ok_or_else(|| SystemError::NotFound {
+            what: format!("a web API behind `{}`", connection.name),
+            hint: None,
+        })?;
+        Ok(match settings.kind {
+            ServiceKind::Salesforce => Self::Salesforce(
+                salesforce::SalesforceDestination::connect(connection, settings).await?,
+            ),
+            ServiceKind::Bullhorn => {
+                Self::Bullhorn(bullhorn::BullhornDestination::connect(connection, settings).await?)
+            }
+            ServiceKind::HubSpot => {
+                Self::HubSpot(hubspot::HubSpotDestination::connect(connection, settings).await?)
+            }
+            ServiceKind::Dataverse => Self::Dataverse(
+                dataverse::DataverseDestination::connect(connection, settings).await?,
+            ),
+        })
     }
 
     async fn describe(&mut self, name: &ObjectName) -> Result<Object, SystemError> {

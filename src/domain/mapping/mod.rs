@@ -6,9 +6,9 @@ mod plan;
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may")]
 mod tests;
 
+pub(crate) use super::method::RunFacts;
 pub(crate) use plan::literal_value;
 
-use chrono::{DateTime, Utc};
 use polars::prelude::{
     Column, DataFrame, IntoColumn, IntoSeries, PolarsResult, Scalar, Series, StringChunked,
 };
@@ -16,7 +16,6 @@ use polars::prelude::{
 use super::columnar::{Converted, Fault, nulls_at_fault};
 use super::conform::Sifted;
 use super::conversion::{Fraction, Holder, Misfit, convert};
-use super::cycle::Cycle;
 use super::field::{NoteMarker, Unanswered};
 use super::job::WriteBack;
 use super::layout::Layout;
@@ -35,15 +34,6 @@ use super::value::Kind;
 
 /// Stands for the number of a run that has not begun; runs are numbered from 1.
 pub(crate) const NO_RUN: i64 = 0;
-
-/// What methods may know about a run.
-#[derive(Debug, Clone)]
-pub(crate) struct RunFacts {
-    pub(crate) run: i64,
-    pub(crate) job: String,
-    pub(crate) cycle: Cycle,
-    pub(crate) started_at: DateTime<Utc>,
-}
 
 /// Turns conformed records into fields.
 #[derive(Debug)]

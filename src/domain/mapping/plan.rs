@@ -3,10 +3,7 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
-use polars::prelude::{
-    ChunkFullNull, IntoSeries, NamedFrom, Scalar, Series, StringChunked, TimeUnit,
-};
+use polars::prelude::{ChunkFullNull, NamedFrom, Scalar, Series, StringChunked};
 
 use super::{Making, Mapping, Named, Route, RunFacts, Varying, Zones, about_column};
 use crate::domain::change::Change;
@@ -542,8 +539,7 @@ impl<'a> Planner<'a> {
 
     fn stamp(&mut self, field: &Field, column: &ObjectColumn, method: Method) -> Option<Route> {
         let what = format!("method `{}`", method.name());
-        let (Ok(from), Some(values)) = (method.result_type(&[]), stamp_value(method, self.facts))
-        else {
+        let (Ok(from), Some(values)) = (method.result_type(&[]), method.stamp(self.facts)) else {
             let message = format!("{what} works on a column and names none");
             self.problems.push(
                 Problem::mistake(field.location.clone(), message).hint("add `column = \"…\"`"),
@@ -993,38 +989,6 @@ fn what_is_made(making: &Making, sources: &[&SchemaColumn]) -> String {
         Making::Method(call) => format!("`{}` of {}", call.method.name(), names.join(", ")),
         Making::Text(_) => "the text".to_owned(),
         Making::Marker(_) => "the marker".to_owned(),
-    }
-}
-
-/// The value of a method that takes no column, alone in its column; `None` for the others.
-fn stamp_value(method: Method, facts: &RunFacts) -> Option<Series> {
-    let name = method.name().into();
-    let instant = |moment: DateTime<Utc>| {
-        let micros = Series::new(method.name().into(), [moment.timestamp_micros()]);
-        let micros = micros.i64().ok()?.clone();
-        Some(
-            micros
-                .into_datetime(TimeUnit::Microseconds, None)
-                .into_series(),
-        )
-    };
-    match method {
-        Method::CycleCompletedAt => instant(facts.cycle.completed_at),
-        Method::RunStartedAt => instant(facts.started_at),
-        Method::CycleId => Some(Series::new(name, [facts.cycle.id.as_str()])),
-        Method::JobName => Some(Series::new(name, [facts.job.as_str()])),
-        Method::RunId => Some(Series::new(name, [facts.run])),
-        Method::Trim
-        | Method::Lower
-        | Method::Upper
-        | Method::PercentOfOne
-        | Method::PartOfOne
-        | Method::Label
-        | Method::Join
-        | Method::FirstOf
-        | Method::GivenName
-        | Method::FamilyName
-        | Method::Phone => None,
     }
 }
 

@@ -1,8 +1,10 @@
 use chrono::TimeZone;
+use chrono::Utc;
 use polars::prelude::{AnyValue, NamedFrom, df};
 
 use super::*;
 use crate::domain::conversion::texts_of;
+use crate::domain::cycle::Cycle;
 use crate::domain::field::{Field, FieldValue, NullPolicy, When};
 use crate::domain::match_rule::MatchMode;
 use crate::domain::method::{Label, Method, Setting};

@@ -17,3 +17,13 @@ mod write;
 
 pub(crate) use rest::Bullhorn;
 pub(crate) use settings::{PASSWORD, USERNAME};
+
+use super::app::{CLIENT_ID, CLIENT_SECRET};
+
+/// How any client is let in, in words.
+pub(super) fn way_in(address: std::net::SocketAddr) -> String {
+    format!(
+        "log-in: GET http://{address}/rest-services/loginInfo?username={USERNAME}, then OAuth with client_id={CLIENT_ID} \
+         client_secret={CLIENT_SECRET} username={USERNAME} password={PASSWORD}"
+    )
+}

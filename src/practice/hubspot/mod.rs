@@ -17,3 +17,8 @@ mod write;
 
 pub(crate) use rest::HubSpot;
 pub(crate) use settings::TOKEN;
+
+/// How any client is let in, in words.
+pub(super) fn way_in() -> String {
+    format!("token: Authorization: Bearer {TOKEN}")
+}

@@ -22,3 +22,13 @@ mod value;
 mod write;
 
 pub(crate) use rest::Salesforce;
+
+use super::app::{CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN};
+
+/// How any client is let in, in words.
+pub(super) fn way_in(address: std::net::SocketAddr) -> String {
+    format!(
+        "token: POST http://{address}/services/oauth2/token with client_id={CLIENT_ID} client_secret={CLIENT_SECRET} \
+         (grant_type=client_credentials), or refresh_token={REFRESH_TOKEN}"
+    )
+}

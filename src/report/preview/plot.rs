@@ -5,6 +5,7 @@
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
+use strum::{EnumCount, VariantArray};
 
 use super::number;
 use crate::domain::outcome::grouped;
@@ -21,7 +22,7 @@ const BAR_MAX: u64 = 720;
 const FONT_SIZE: f64 = 16.0;
 
 /// What a part of a plot means; the page has a colour for each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount, VariantArray)]
 pub(super) enum Tone {
     Text,
     Line,
@@ -31,13 +32,7 @@ pub(super) enum Tone {
 }
 
 impl Tone {
-    const ALL: [Self; 5] = [
-        Self::Text,
-        Self::Line,
-        Self::Before,
-        Self::After,
-        Self::Rejected,
-    ];
+    const ALL: [Self; Self::COUNT] = *Self::VARIANTS.first_chunk().expect("all of them");
 
     /// The page's variable.
     fn variable(self) -> &'static str {

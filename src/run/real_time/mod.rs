@@ -239,10 +239,7 @@ impl Post {
         carried.row = looked_up.stored.get(&0).map(|row| row.id.0.clone());
         let held = looked_up.before.of(0);
         let mut held = held.map(|held| named(&mapped.layout, &held));
-        let follows = match carried.outcome {
-            Outcome::Inserted | Outcome::Updated | Outcome::Unchanged | Outcome::AsWritten => true,
-            Outcome::Deleted | Outcome::Skipped(_) | Outcome::Rejected(_) => false,
-        };
+        let follows = carried.outcome.is_held();
         tools.destination = match &mut held {
             Some(held) if follows => {
                 let row = WrittenRow {

@@ -5,7 +5,6 @@ use super::{Post, Settled};
 use crate::destination::seam::{Destination, Transact};
 use crate::destination::service::AnyService;
 use crate::destination::{AnyDatabase, AnyDestination};
-use crate::domain::connection::System;
 use crate::domain::error::SystemError;
 use crate::ledger::{RequestPlace, SentImages};
 use crate::run::doubt::{self, FirstImages, Verdict, claim};
@@ -26,13 +25,9 @@ impl Post {
         // Without a before-image nothing was to be written: what is known is all there is.
         let settled = match sendings.is_empty() {
             true => Settled::Written,
-            false => match self.plan.destination.system {
-                System::Service(_) => self.settle_by_look(place, &sendings).await?,
-                System::Files(_)
-                | System::Sqlite(_)
-                | System::Postgres(_)
-                | System::Mysql(_)
-                | System::Adbc(_) => self.settle_by_marker(place, sendings).await?,
+            false => match self.plan.destination.system.service() {
+                Some(_) => self.settle_by_look(place, &sendings).await?,
+                None => self.settle_by_marker(place, sendings).await?,
             },
         };
         let (ledger, id, span) = (&self.ledger, place.id(), place.span());

@@ -89,7 +89,7 @@ pub(super) async fn foresee(
         .await
         .map_err(failed)?;
     let mut tally = Tally::default();
-    let (mut changed_since, mut gone, mut created, mut created_in_doubt) = (0, 0, 0, 0);
+    let mut skipped = BTreeMap::new();
     let mut samples = Samples::new(request.samples_max);
     let mut reader = Reader::new(plan, &request.records);
     for batch in batches(plan) {
@@ -129,16 +129,7 @@ pub(super) async fn foresee(
                     Decision::Insert => tally.count(&Outcome::Inserted),
                     Decision::Skip(reason) => {
                         tally.count(&Outcome::Skipped(reason));
-                        match reason {
-                            SkipReason::ChangedSince => changed_since += 1,
-                            SkipReason::NoMatch => gone += 1,
-                            SkipReason::CreatedByRun => created += 1,
-                            SkipReason::CreatedInDoubt => created_in_doubt += 1,
-                            SkipReason::AlreadyExists
-                            | SkipReason::Kept
-                            | SkipReason::WrittenAtOnce
-                            | SkipReason::Unfit => {}
-                        }
+                        *skipped.entry(reason).or_default() += 1;
                     }
                     Decision::Reject(
                         RejectReason::AmbiguousMatch { .. } | RejectReason::DuplicateKey { .. },
@@ -156,7 +147,7 @@ pub(super) async fn foresee(
         tally,
         batches: 0,
         elapsed,
-        left: std::collections::BTreeMap::new(),
+        left: BTreeMap::new(),
         parked: Vec::new(),
         kept: BTreeMap::new(),
         matched_nothing: false,
@@ -164,14 +155,7 @@ pub(super) async fn foresee(
         keeps_before_images: true,
         canary: None,
     };
-    Ok(Undone {
-        report,
-        changed_since,
-        gone,
-        created,
-        created_in_doubt,
-        samples: samples.taken,
-    })
+    Ok(Undone::new(report, &skipped, samples.taken))
 }
 
 /// Which part of an undo a record is in.

@@ -29,7 +29,7 @@ use self::model::Model;
 use self::table_reader::TableReader;
 use self::wanted::{Selection, Wanted};
 use super::{Pulled, Source, TableDescription};
-use crate::domain::connection::{Connection, System};
+use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
 use crate::domain::files::{CsvDialect, FileFormat, FilesSettings};
 use crate::domain::schema::Schema;
@@ -154,19 +154,13 @@ pub(crate) fn dialect(
 }
 
 fn settings_of(connection: &Connection) -> Result<&FilesSettings, SystemError> {
-    match &connection.system {
-        System::Files(settings) => Ok(settings),
-        System::Sqlite(_)
-        | System::Postgres(_)
-        | System::Mysql(_)
-        | System::Adbc(_)
-        | System::Service(_) => Err(SystemError::Failed {
-            connection: connection.name.clone(),
-            doing: "reading files".to_owned(),
-            source: format!("it is a connection of kind `{}`", connection.system.kind()).into(),
-            hint: None,
-        }),
-    }
+    let settings = connection.system.files();
+    settings.ok_or_else(|| SystemError::Failed {
+        connection: connection.name.clone(),
+        doing: "reading files".to_owned(),
+        source: format!("it is a connection of kind `{}`", connection.system.kind()).into(),
+        hint: None,
+    })
 }
 
 /// Carries out one pull.

@@ -1,6 +1,6 @@
 //! What connections to Bullhorn are made of.
 
-use super::terms::{AccountTerms, Flow, Terms};
+use super::terms::{AccountTerms, Flow, NoteTerms, Terms};
 use crate::domain::allowance::CallAllowance;
 
 pub(super) const TERMS: Terms = Terms {
@@ -46,6 +46,17 @@ pub(super) const TERMS: Terms = Terms {
     version: |_| None,
     version_words: "no version",
     version_hint: "leave it out",
+    // Source: <https://bullhorn.github.io/rest-api-docs/entityref.html#note>.
+    notes: NoteTerms {
+        table: "Note",
+        about: |_| "personReference".to_owned(),
+        text: "comments",
+        marker: Some("externalID"),
+        action: Some("action"),
+        author: "commentingPerson",
+        at: None,
+        html: true,
+    },
 };
 
 fn is_number(text: &str) -> bool {

@@ -1,6 +1,6 @@
 //! What connections to Dataverse are made of.
 
-use super::terms::{AccountTerms, Flow, Terms};
+use super::terms::{AccountTerms, Flow, NoteTerms, Terms};
 
 pub(super) const TERMS: Terms = Terms {
     keys: &[
@@ -49,6 +49,18 @@ pub(super) const TERMS: Terms = Terms {
     version: read_version,
     version_words: "none of `9.0`, `9.1` and `9.2`",
     version_hint: "leave it out, or write `api_version = \"9.2\"`",
+    // A row's id may be chosen, and tells a note from every other.
+    // Source: <https://learn.microsoft.com/en-us/power-apps/developer/data-platform/reference/entities/annotation>.
+    notes: NoteTerms {
+        table: "annotation",
+        about: |_| "objectid".to_owned(),
+        text: "notetext",
+        marker: Some("annotationid"),
+        action: Some("subject"),
+        author: "ownerid",
+        at: None,
+        html: false,
+    },
 };
 
 fn is_guid(text: &str) -> bool {

@@ -1,6 +1,6 @@
 //! What connections to HubSpot are made of.
 
-use super::terms::{AccountTerms, Flow, Terms};
+use super::terms::{AccountTerms, Flow, NoteTerms, Terms};
 
 pub(super) const TERMS: Terms = Terms {
     keys: &[
@@ -50,6 +50,17 @@ pub(super) const TERMS: Terms = Terms {
     version: read_version,
     version_words: "no version from 2026-09 on",
     version_hint: "leave it out, or write one as in `api_version = \"2026-09\"`",
+    // Source: <https://developers.hubspot.com/docs/api-reference/crm-notes-v3/guide>.
+    notes: NoteTerms {
+        table: "notes",
+        about: |object| format!("associated_{object}"),
+        text: "hs_note_body",
+        marker: None,
+        action: None,
+        author: "hubspot_owner_id",
+        at: Some("hs_timestamp"),
+        html: true,
+    },
 };
 
 /// The oldest version that this program speaks.

@@ -1,6 +1,6 @@
 //! What connections to Salesforce are made of.
 
-use super::terms::{AccountTerms, Flow, Terms};
+use super::terms::{AccountTerms, Flow, NoteTerms, Terms};
 
 pub(super) const TERMS: Terms = Terms {
     keys: &[
@@ -53,6 +53,20 @@ pub(super) const TERMS: Terms = Terms {
     version: read_version,
     version_words: "no version from 61.0 on",
     version_hint: "leave it out, or write one as in `api_version = \"67.0\"`",
+    // Source: <https://developer.salesforce.com/docs/atlas.en-us.object_reference.meta/object_reference/sforce_api_objects_task.htm>.
+    notes: NoteTerms {
+        table: "Task",
+        about: |object| match object {
+            "Contact" | "Lead" => "WhoId".to_owned(),
+            _ => "WhatId".to_owned(),
+        },
+        text: "Description",
+        marker: None,
+        action: Some("Subject"),
+        author: "OwnerId",
+        at: None,
+        html: false,
+    },
 };
 
 /// The oldest version whose update by an external id can be kept from creating.

@@ -30,6 +30,23 @@ pub(super) struct Terms {
     pub(super) version: fn(&str) -> Option<String>,
     pub(super) version_words: &'static str,
     pub(super) version_hint: &'static str,
+    pub(super) notes: NoteTerms,
+}
+
+/// What an API has notes in, and the fields that the parts of one go to.
+pub(in crate::config) struct NoteTerms {
+    pub(in crate::config) table: &'static str,
+    /// By the object whose record a note is about.
+    pub(in crate::config) about: fn(&str) -> String,
+    pub(in crate::config) text: &'static str,
+    /// `None` where a field has to be made for it.
+    pub(in crate::config) marker: Option<&'static str>,
+    pub(in crate::config) action: Option<&'static str>,
+    pub(in crate::config) author: &'static str,
+    /// What a note cannot do without: when it was written.
+    pub(in crate::config) at: Option<&'static str>,
+    /// Whether the text is HTML.
+    pub(in crate::config) html: bool,
 }
 
 /// What an API calls the accounts that are pinned.
