@@ -308,6 +308,22 @@ impl LookUp for AnyDestination {
     }
 }
 
+impl AnyDestination {
+    /// The value that people see as `label` in a column of an object, where a destination tells the
+    /// two apart.
+    pub(crate) async fn value_seen_as(
+        &mut self,
+        object: &Object,
+        column: &str,
+        label: &str,
+    ) -> Result<Option<String>, SystemError> {
+        match self {
+            Self::Database(_) => Ok(None),
+            Self::Service(service) => service.value_seen_as(object, column, label).await,
+        }
+    }
+}
+
 impl Destination for AnyDestination {
     async fn connect(connection: &Connection) -> Result<Self, SystemError> {
         Ok(match connection.system.service() {

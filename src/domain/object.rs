@@ -301,6 +301,15 @@ impl Object {
         ))
     }
 
+    /// The columns that are parts of another, such as `address.city`.
+    pub(crate) fn parts_of<'a>(&'a self, whole: &'a str) -> impl Iterator<Item = &'a str> {
+        let names = self.columns.iter().map(|column| column.name.as_str());
+        names.filter(move |name| {
+            let rest = name.strip_prefix(whole);
+            rest.is_some_and(|rest| rest.starts_with('.'))
+        })
+    }
+
     /// What keeps a key from standing on several records, where that is a web API's to do.
     pub(crate) fn uniqueness(&self) -> Option<&'static str> {
         self.kind.service().map(ServiceKind::made_unique_by)

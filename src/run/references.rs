@@ -4,13 +4,13 @@ use crate::destination::AnyDestination;
 use crate::destination::seam::Destination;
 use crate::domain::condition::Condition;
 use crate::domain::error::chain;
-use crate::domain::field::Field;
+use crate::domain::field::{Field, FieldValue};
 use crate::domain::job::WriteBack;
 use crate::domain::layout::{Demand, LayoutField};
 use crate::domain::mapping::literal_value;
 use crate::domain::moment::Zones;
 use crate::domain::object::{
-    NameError, NamePart, Object, ObjectColumn, ObjectKind, ObjectName, resolve_name,
+    Holds, NameError, NamePart, Object, ObjectColumn, ObjectKind, ObjectName, resolve_name,
 };
 use crate::domain::problem::{Location, Problem, did_you_mean, has_mistake, quoted_list};
 use crate::domain::reference::Reference;
@@ -38,8 +38,11 @@ pub(super) async fn meet(
     };
     let key = write_back.key_fields();
     for (position, field) in met.write_back.fields.iter_mut().enumerate() {
-        let is_column = known_column(object, &field.column).is_some();
-        let is_path = !is_column && !field.path.is_empty();
+        let column = known_column(object, &field.column);
+        if let Some(column) = column {
+            meeting.spell_label(field, column).await;
+        }
+        let is_path = column.is_none() && !field.path.is_empty();
         if !is_path && field.reference.is_none() {
             continue;
         }
@@ -274,11 +277,13 @@ impl<'a> Meeting<'a> {
                 path.text, step.text
             );
             let names = || references.iter().flat_map(ReferenceColumn::names);
-            let hint =
-                did_you_mean(&step.text, names()).unwrap_or_else(|| match references.is_empty() {
-                    true => "no column of it is a reference".to_owned(),
-                    false => format!("references are {}", quoted_list(names())),
-                });
+            let parts: Vec<&str> = self.object.parts_of(&step.text).collect();
+            let others = || match (parts.is_empty(), references.is_empty()) {
+                (false, _) => format!("its parts are {}", quoted_list(parts)),
+                (true, true) => "no column of it is a reference".to_owned(),
+                (true, false) => format!("references are {}", quoted_list(names())),
+            };
+            let hint = did_you_mean(&step.text, names()).unwrap_or_else(others);
             self.mistake(path.location, message, Some(hint));
             return None;
         };
@@ -505,6 +510,23 @@ impl<'a> Meeting<'a> {
                 self.mistake(location, message, error.hint());
                 None
             }
+        }
+    }
+
+    /// Puts the value in the place of what people see of it, where a field writes the same text
+    /// always and the column's list does not have it.
+    async fn spell_label(&mut self, field: &mut Field, column: &ObjectColumn) {
+        let (FieldValue::String(label), Holds::Label(words)) = (&field.value, &column.holds) else {
+            return;
+        };
+        if words.contains(label) {
+            return;
+        }
+        let destination = &mut *self.destination;
+        let seen = destination.value_seen_as(self.object, &column.name, label);
+        // What is no label either is told of with the list.
+        if let Ok(Some(value)) = seen.await {
+            field.value = FieldValue::String(value);
         }
     }
 

@@ -79,7 +79,7 @@ fn project(place: &Workspace, settings: &str) -> String {
 pub(crate) fn held(place: &Workspace, entity: &str, fields: &[&str]) -> String {
     let columns: Vec<String> = fields
         .iter()
-        .map(|field| format!("json_extract(body, '$.held.{field}') AS {field}"))
+        .map(|field| format!("json_extract(body, '$.held.{field}') AS \"{field}\""))
         .collect();
     let sql = format!(
         "SELECT {} FROM documents WHERE kind = '{entity}'",
@@ -145,6 +145,76 @@ fn only_what_is_there_and_differs_is_written_and_a_second_run_changes_nothing() 
             .starts_with("R-1,,,\"[\"\"Corporate Web\"\"]\"\nR-2,,,\n"),
         "{undone}"
     );
+}
+
+const ADDRESSES: &str = "id,externalID,name,address
+10,R-1,Ines Farrow,\"{\"\"address1\"\":\"\"1 Elm St\"\",\"\"city\"\":\"\"Old Town\"\",\"\"zip\"\":\"\"1000\"\",\"\"countryID\"\":1}\"
+11,R-2,Jon Glass,
+";
+
+#[test]
+fn parts_of_an_address_are_written_and_the_others_stay() {
+    let whole = [
+        "externalID",
+        "address.address1",
+        "address.city",
+        "address.zip",
+        "address.countryID",
+    ];
+    // Nobody promises that an API leaves alone what of an address is not sent.
+    for keeps in ["true", "false"] {
+        let fields = "externalID = 'id'\n'address.city' = 'city'\n'address.zip' = 'zip'";
+        let corporation = format!("[corporation]\nkeeps_addresses_whole = {keeps}\n");
+        let place = place(&corporation, "", fields);
+        place.file("ats/Candidate.csv", ADDRESSES);
+        place.scores(
+            "id VARCHAR(50) PRIMARY KEY, city VARCHAR(80), zip VARCHAR(40)",
+            "id,city,zip\nR-1,New Town,1000\nR-2,Newer Town,2000\nR-3,X,1234567890123456\n",
+        );
+        let preview = place.command(&["preview", "job"]);
+        assert!(preview.stdout.contains("address.city"), "{preview}");
+        let run = place.run();
+        let summary = "3 read = 2 updated + 1 rejected";
+        assert_eq!(run.summary(), summary, "{keeps}: {run}");
+        let rejected = place.rejected(run.run());
+        assert!(rejected.contains("R-3,mapping,address.zip,"), "{rejected}");
+        let written = "R-1,1 Elm St,New Town,1000,1\nR-2,,Newer Town,2000,\n";
+        assert_eq!(held(&place, "Candidate", &whole), written, "{keeps}: {run}");
+        let history = place.command(&["history", "scores", "--record", "R-1"]);
+        assert!(
+            history.stdout.contains("address.city") && history.stdout.contains("Old Town"),
+            "{history}"
+        );
+        let undone = undo(&place, &run, &[]);
+        assert_eq!(undone.summary(), "2 read = 2 updated", "{undone}");
+        let before = "R-1,1 Elm St,Old Town,1000,1\nR-2,,,,\n";
+        assert_eq!(
+            held(&place, "Candidate", &whole),
+            before,
+            "{keeps}: {undone}"
+        );
+    }
+}
+
+#[test]
+fn an_address_as_a_whole_and_a_part_that_it_lacks_are_mistakes() {
+    for (field, told, hint) in [
+        ("address = 'city'", "`address` is ", "write its parts: "),
+        (
+            "'address.town' = 'city'",
+            "`address.town`",
+            "its parts are ",
+        ),
+    ] {
+        let place = place("", "", &format!("externalID = 'id'\n{field}"));
+        let columns = "id VARCHAR(50) PRIMARY KEY, city VARCHAR(80)";
+        place.scores(columns, "id,city\nR-1,New Town\n");
+        let check = place.command(&["check"]);
+        assert_eq!(check.code, 2, "{check}");
+        for words in [told, hint, "`address.city`"] {
+            assert!(check.stderr.contains(words), "`{words}`: {check}");
+        }
+    }
 }
 
 #[test]

@@ -119,6 +119,35 @@ fn notes(place: &Workspace) -> String {
 }
 
 #[test]
+fn the_action_of_a_note_may_be_what_people_see_of_it() {
+    let job = NOTE.replace("action = \"19381\"", "action = \"Sense Referral\"");
+    let place = place(LATE, &job);
+    let described = place.text("ats/Note.json");
+    let labelled = described.replacen(
+        "\"options\": [",
+        "\"options\": [{\"value\": \"19381\", \"label\": \"Sense Referral\"}, ",
+        1,
+    );
+    assert_ne!(described, labelled);
+    place.file("ats/Note.json", &labelled);
+    referrals(&place, "N-2,Ines,Farrow,ines.farrow@example.com,78,Bo\n");
+    let run = place.run();
+    assert_eq!(run.summary(), "1 read = 1 inserted", "{run}");
+    assert_eq!(
+        notes(&place),
+        "Referred by Bo for job 78.,19381,78",
+        "{run}"
+    );
+    place.file(
+        "schedules/job.toml",
+        &job.replace("Sense Referral", "Sense Refferal"),
+    );
+    let check = place.command(&["check"]);
+    assert_eq!(check.code, 2, "{check}");
+    assert!(check.stderr.contains("19381"), "the list is shown: {check}");
+}
+
+#[test]
 fn a_referral_becomes_a_candidate_and_its_submission_in_bullhorn_and_never_twice() {
     let place = place(LATE, STEPS);
     let run = place.run();

@@ -67,6 +67,19 @@ impl AnyService {
         }
     }
 
+    /// As [`super::AnyDestination::value_seen_as`].
+    pub(super) async fn value_seen_as(
+        &self,
+        object: &Object,
+        column: &str,
+        label: &str,
+    ) -> Result<Option<String>, SystemError> {
+        if let Self::Bullhorn(service) = self {
+            return service.value_seen_as(object, column, label).await;
+        }
+        Ok(None)
+    }
+
     /// Tells of the account and of the user that is logged in.
     pub(crate) async fn report(&self) -> Result<report::AccountReport, SystemError> {
         match self {

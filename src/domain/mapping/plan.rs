@@ -336,9 +336,13 @@ impl<'a> Planner<'a> {
         if column.holds == Holds::Unsupported {
             let ObjectColumn { name, declared, .. } = column;
             let message = format!("`{name}` is {declared}, a type that write-backs do not write");
-            self.problems.push(
-                Problem::mistake(field.location.clone(), message).hint("leave the column out"),
-            );
+            let parts: Vec<&str> = self.object.parts_of(name).collect();
+            let hint = match parts.is_empty() {
+                true => "leave the column out".to_owned(),
+                false => format!("write its parts: {}", quoted_list(parts)),
+            };
+            self.problems
+                .push(Problem::mistake(field.location.clone(), message).hint(hint));
             return None;
         }
         if referral.is_some() && field.value.columns().is_empty() {

@@ -552,7 +552,11 @@ fn from_file(field: &Field, value: &Value) -> Option<Value> {
             };
             Some(ids?.into())
         }
-        FieldType::Composite | FieldType::Id => Some(value.clone()),
+        FieldType::Composite => match value.as_str() {
+            Some(text) => serde_json::from_str(text).ok(),
+            None => Some(value.clone()),
+        },
+        FieldType::Id => Some(value.clone()),
         FieldType::Scalar => scalar_from_file(field, value),
     }
 }

@@ -32,6 +32,8 @@ pub(super) struct Field {
     pub(super) options: Vec<String>,
     /// The entity that it leads to.
     pub(super) target: Option<String>,
+    /// The parts of an address.
+    pub(super) parts: Vec<Field>,
     raw: Value,
 }
 
@@ -101,6 +103,9 @@ impl Field {
         };
         let target = value.pointer("/associatedEntity/entity");
         let length_max = value.get("maxLength").and_then(Value::as_u64);
+        let parts = value.get("fields").and_then(Value::as_array);
+        let parts = parts.filter(|_| field_type == FieldType::Composite);
+        let parts = parts.into_iter().flatten().map(Self::read);
         Ok(Self {
             field_type,
             data_type: text("dataType").unwrap_or_default(),
@@ -109,6 +114,7 @@ impl Field {
             is_multi_value: flag("multiValue"),
             options: options.into_iter().flatten().filter_map(option).collect(),
             target: target.and_then(Value::as_str).map(str::to_owned),
+            parts: parts.collect::<Result<_, _>>()?,
             raw: value.clone(),
             name,
         })

@@ -65,6 +65,8 @@ pub(super) struct CorporationSettings {
     pub(super) sessions_max: usize,
     /// Whether answers tell in headers how many calls are left.
     pub(super) tells_limits: bool,
+    /// Whether parts of an address that are not sent stay as they are.
+    pub(super) keeps_addresses_whole: bool,
 }
 
 impl Default for CorporationSettings {
@@ -79,6 +81,7 @@ impl Default for CorporationSettings {
             calls_per_month: 100_000,
             sessions_max: 50,
             tells_limits: false,
+            keeps_addresses_whole: true,
         }
     }
 }

@@ -155,7 +155,10 @@ impl Corporation {
             }
             match self.taken(name, field, value, change) {
                 Ok(Taken::Value(value)) => {
-                    let value = merged(field, held.get(property), value);
+                    let value = match self.settings.corporation.keeps_addresses_whole {
+                        true => merged(field, held.get(property), value),
+                        false => value,
+                    };
                     held.insert(property.clone(), value);
                 }
                 Ok(Taken::Left(message)) => messages.extend(message),
@@ -189,10 +192,7 @@ impl Corporation {
             FieldType::Id => Ok(Taken::Left(None)),
             FieldType::ToMany => self.taken_list(field, value, change),
             FieldType::ToOne => self.taken_reference(field, value).map(Taken::Value),
-            FieldType::Composite => match value.is_object() || value.is_null() {
-                true => Ok(Taken::Value(value.clone())),
-                false => Err(invalid(field, value)),
-            },
+            FieldType::Composite => self.taken_address(name, field, value).map(Taken::Value),
             FieldType::Scalar => self.taken_scalar(name, field, value).map(Taken::Value),
         }
     }
@@ -241,6 +241,24 @@ impl Corporation {
         ids.sort_unstable();
         ids.dedup();
         Ok(Taken::Value(ids.into()))
+    }
+
+    fn taken_address(&self, name: &str, field: &Field, value: &Value) -> Result<Value, Detail> {
+        if value.is_null() {
+            return Ok(Value::Null);
+        }
+        let sent = value.as_object().ok_or_else(|| invalid(field, value))?;
+        let taken = sent.iter().map(|(part, value)| {
+            let known = field.parts.iter().find(|known| known.name == *part);
+            let known = known.ok_or_else(|| {
+                let message = format!("{} has no {part}", field.data_type);
+                Detail::new("INVALID_VALUE", &field.name, message)
+            })?;
+            Ok((part.clone(), self.taken_scalar(name, known, value)?))
+        });
+        Ok(taken
+            .collect::<Result<Map<String, Value>, Detail>>()?
+            .into())
     }
 
     fn taken_scalar(&self, name: &str, field: &Field, value: &Value) -> Result<Value, Detail> {

@@ -54,11 +54,25 @@ pub(super) struct Field {
     #[serde(default)]
     options: Vec<Choice>,
     associated_entity: Option<Associated>,
+    /// The parts of an address.
+    #[serde(default)]
+    fields: Vec<Field>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 struct Choice {
     value: Value,
+    /// What people see, where that is told.
+    label: Option<String>,
+}
+
+impl Choice {
+    fn text(&self) -> String {
+        match self.value.as_str() {
+            Some(text) => text.to_owned(),
+            None => self.value.to_string(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -76,10 +90,27 @@ impl Described {
     pub(super) fn restrict(&mut self, name: &str, values: &[String]) {
         let field = self.fields.iter_mut().find(|field| field.name == name);
         if let Some(field) = field.filter(|_| !values.is_empty()) {
+            let told = std::mem::take(&mut field.options);
+            let label = |value: &String| {
+                let told = told.iter().find(|choice| choice.text() == *value)?;
+                told.label.clone()
+            };
             let values = values.iter().map(|value| Choice {
                 value: value.as_str().into(),
+                label: label(value),
             });
             field.options = values.collect();
+        }
+    }
+
+    /// The one value of a field that people see as `label`.
+    pub(super) fn value_seen_as(&self, name: &str, label: &str) -> Option<String> {
+        let field = self.fields.iter().find(|field| field.name == name)?;
+        let is_seen = |choice: &&Choice| choice.label.as_deref() == Some(label);
+        let mut seen = field.options.iter().filter(is_seen);
+        match (seen.next(), seen.next()) {
+            (Some(only), None) => Some(only.text()),
+            (None | Some(_), _) => None,
         }
     }
 
@@ -87,7 +118,13 @@ impl Described {
     pub(super) fn object(&self, timezone: Option<Tz>) -> Object {
         let needed = NEEDED.iter().find(|(entity, _)| *entity == self.entity);
         let needed = needed.map_or(&[][..], |(_, needed)| needed);
-        let column = |field: &Field| field.column(timezone, needed.contains(&field.name.as_str()));
+        let columns = |field: &Field| {
+            let is_needed = needed.contains(&field.name.as_str());
+            let whole = field.column(timezone, is_needed);
+            std::iter::once(whole)
+                .chain(field.parts(timezone))
+                .collect()
+        };
         let is_found_by = |field: &&Field| matches!(field.field_type.as_str(), "SCALAR" | "TO_ONE");
         let found_by = self.fields.iter().filter(is_found_by);
         let found_by = found_by.map(|field| vec![field.name.clone()]);
@@ -99,7 +136,7 @@ impl Described {
                 account: None,
             },
             kind: ObjectKind::Records(ServiceKind::Bullhorn),
-            columns: self.fields.iter().map(column).collect(),
+            columns: self.fields.iter().flat_map::<Vec<_>, _>(columns).collect(),
             unique_keys: vec![id()],
             indexes: std::iter::once(id()).chain(found_by).collect(),
             may_enter: true,
@@ -110,6 +147,13 @@ impl Described {
             primary_key: id(),
             obstacles: self.obstacles(),
         }
+    }
+
+    /// The names of the parts of an address; `None` if a field is none.
+    pub(super) fn parts_of(&self, name: &str) -> Option<Vec<&str>> {
+        let field = self.fields.iter().find(|field| field.name == name)?;
+        let parts = field.fields.iter().map(|part| part.name.as_str());
+        field.is_address().then(|| parts.collect())
     }
 
     /// The fields that name one record of another entity; the relationship goes by the field's name.
@@ -177,6 +221,20 @@ impl Field {
         }
     }
 
+    fn is_address(&self) -> bool {
+        self.field_type == "COMPOSITE"
+    }
+
+    /// The columns that the parts of an address are: `address.city`.
+    fn parts(&self, timezone: Option<Tz>) -> Vec<ObjectColumn> {
+        let parts = self.fields.iter().filter(|_| self.is_address());
+        let column = |part: &Self| ObjectColumn {
+            name: format!("{}.{}", self.name, part.name),
+            ..part.column(timezone, false)
+        };
+        parts.map(column).collect()
+    }
+
     /// Its type, as [`Nature::of`] reads it.
     fn declared(&self, timezone: Option<Tz>) -> String {
         let associated = self.associated_entity.as_ref();
@@ -236,12 +294,13 @@ impl Field {
     }
 
     fn choices(&self) -> Vec<String> {
-        let choice = |choice: &Choice| match choice.value.as_str() {
-            Some(text) => text.to_owned(),
-            None => choice.value.to_string(),
-        };
-        self.options.iter().map(choice).collect()
+        self.options.iter().map(Choice::text).collect()
     }
+}
+
+/// The address and its part that a column is, if it is the part of one.
+pub(super) fn part_of(column: &str) -> Option<(&str, &str)> {
+    column.split_once('.')
 }
 
 /// What a field is, where it makes a difference to how it is asked for, sent and compared.

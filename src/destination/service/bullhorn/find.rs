@@ -10,9 +10,9 @@ use serde_json::{Map, Value, json};
 
 use super::super::look_up::{Find, Hit};
 use super::answers::ApiError;
-use super::describe::{FoundBy, Nature};
+use super::describe::{FoundBy, Nature, part_of};
 use super::values::{self, CONFIDENTIAL, operand, phrase, text_of};
-use super::{BullhornDestination, RECORDS_MAX, encoded, entity_of};
+use super::{BullhornDestination, HeldTexts, RECORDS_MAX, encoded, entity_of};
 use crate::destination::seam::{RowId, Stored};
 use crate::domain::error::SystemError;
 use crate::domain::layout::{Layout, LayoutField};
@@ -73,17 +73,21 @@ impl Find for BullhornDestination {
         keys: &[Vec<String>],
     ) -> Result<Vec<Hit>, SystemError> {
         let ids = self.ids_of_keys(layout, keys).await?;
-        let mut hits = self.rows(layout, &ids).await?;
+        let mut told = self.living(layout, &ids).await?;
+        let mut hits = self.hits(layout, &told)?;
         let missing = missing(layout, keys, &hits);
         let late = match layout.mode {
             // Two calls for all of them: most are not there, and nothing is made of those.
             MatchMode::UpdateOnly => self.newest(layout, &missing).await?,
             MatchMode::Upsert | MatchMode::CreateOnly => self.lately_made(layout, &missing).await?,
         };
-        hits.extend(self.rows(layout, &late).await?);
-        for hit in &hits {
+        let late = self.living(layout, &late).await?;
+        hits.extend(self.hits(layout, &late)?);
+        told.extend(late);
+        for (hit, told) in hits.iter().zip(&told) {
             let names = layout.fields.iter().map(|field| field.column.name.clone());
-            let held = names.zip(hit.values.iter().cloned()).collect();
+            let mut held: HeldTexts = names.zip(hit.values.iter().cloned()).collect();
+            held.extend(addresses(layout, told));
             self.held.insert(hit.stored.id.clone(), held);
         }
         Ok(hits)
@@ -235,6 +239,16 @@ impl BullhornDestination {
         layout: &Layout,
         ids: &BTreeSet<u64>,
     ) -> Result<Vec<Hit>, SystemError> {
+        self.hits(layout, &self.living(layout, ids).await?)
+    }
+
+    fn hits(&self, layout: &Layout, told: &[Told]) -> Result<Vec<Hit>, SystemError> {
+        told.iter().map(|told| self.hit(layout, told)).collect()
+    }
+
+    /// What is told of the records of these ids that are not deleted. Of addresses it is the parts
+    /// that can be written; others are made of these.
+    async fn living(&self, layout: &Layout, ids: &BTreeSet<u64>) -> Result<Vec<Told>, SystemError> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
@@ -245,7 +259,26 @@ impl BullhornDestination {
         let mut told = self.told(entity, &fields, ids).await?;
         told.retain(|told| !is_hidden(told));
         self.complete_lists(layout, &mut told).await?;
-        told.iter().map(|told| self.hit(layout, told)).collect()
+        for (name, value) in told.iter_mut().flatten() {
+            if let (Some(parts), Some(held)) = (described.parts_of(name), value.as_object_mut()) {
+                held.retain(|part, _| parts.contains(&part.as_str()));
+            }
+        }
+        Ok(told)
+    }
+
+    /// The addresses of a record that a layout has parts of, as they are.
+    pub(super) async fn addresses_now(
+        &self,
+        layout: &Layout,
+        row: &RowId,
+    ) -> Result<HeldTexts, SystemError> {
+        let ids = row.0.parse().into_iter().collect();
+        let told = self.living(layout, &ids).await?;
+        Ok(told
+            .iter()
+            .flat_map(|told| addresses(layout, told))
+            .collect())
     }
 
     /// What is told of the records of these ids, in as few calls as a path has room for.
@@ -335,14 +368,22 @@ impl BullhornDestination {
     fn hit(&self, layout: &Layout, told: &Told) -> Result<Hit, SystemError> {
         let id = id_in(told, "id").ok_or_else(|| self.unreadable("a record has no id"))?;
         let value = |field: &LayoutField| -> Result<Option<String>, SystemError> {
-            let name = &field.column.name;
+            let column = field.column.name.as_str();
+            let (name, part) = match part_of(column) {
+                Some((address, part)) => (address, Some(part)),
+                None => (column, None),
+            };
             let value = told.get(name);
             let value =
                 value.ok_or_else(|| self.unreadable(&format!("a record has no `{name}`")))?;
-            match value.as_str() == Some(CONFIDENTIAL) {
-                true => Err(self.confidential(name)),
-                false => Ok(text_of(Nature::of(&field.column), value)),
+            if value.as_str() == Some(CONFIDENTIAL) {
+                return Err(self.confidential(name));
             }
+            let value = match part {
+                Some(part) => value.get(part).unwrap_or(&Value::Null),
+                None => value,
+            };
+            Ok(text_of(Nature::of(&field.column), value))
         };
         let values = layout.fields.iter().map(value);
         Ok(Hit {
@@ -514,6 +555,7 @@ fn asked_fields(layout: &Layout, can_be_deleted: bool) -> String {
     let mut asked: Vec<String> = own.map(str::to_owned).collect();
     for field in &layout.fields {
         let name = &field.column.name;
+        let name = &part_of(name).map_or_else(|| name.clone(), |(address, _)| address.to_owned());
         let leads_on = matches!(Nature::of(&field.column), Nature::ToOne | Nature::ToMany);
         let name = match leads_on {
             true => encoded_fields(name),
@@ -524,6 +566,17 @@ fn asked_fields(layout: &Layout, can_be_deleted: bool) -> String {
         }
     }
     asked.join(",")
+}
+
+/// The addresses that a layout has parts of, as a record holds them, in JSON.
+fn addresses(layout: &Layout, told: &Told) -> HeldTexts {
+    let columns = layout.fields.iter().map(|field| &field.column.name);
+    let addresses = columns.filter_map(|column| part_of(column));
+    let held = |(address, _): (&str, &str)| {
+        let held = told.get(address).filter(|held| held.is_object());
+        (address.to_owned(), held.map(Value::to_string))
+    };
+    addresses.map(held).collect()
 }
 
 /// A field with the id of what it leads to.

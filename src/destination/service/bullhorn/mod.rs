@@ -250,6 +250,18 @@ impl BullhornDestination {
         Ok(())
     }
 
+    /// As [`crate::destination::AnyDestination::value_seen_as`].
+    pub(super) async fn value_seen_as(
+        &self,
+        object: &Object,
+        column: &str,
+        label: &str,
+    ) -> Result<Option<String>, SystemError> {
+        let entity = object.path.last().map_or("", String::as_str);
+        let described = self.described(entity).await?;
+        Ok(described.value_seen_as(column, label))
+    }
+
     /// What is answered, if this user is answered at all and in this shape.
     async fn asked<T: for<'a> Deserialize<'a>>(
         &self,

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use super::super::look_up::{Hit, Texts};
 use super::super::seam::{Reply, ServiceVerb, ServiceWrite};
 use super::answers::{ApiError, Changed};
-use super::describe::{FoundBy, Nature};
+use super::describe::{FoundBy, Nature, part_of};
 use super::find::MARKER;
 use super::values::{ids_of, json, same_after_storing};
 use super::{BullhornDestination, HeldTexts, entity_of};
@@ -71,18 +71,30 @@ impl Batch<'_> {
         })
     }
 
-    /// The body of a write. Lists stand in it only where a new record takes them so.
-    fn body(&self, write: &ServiceWrite<'_>, with_lists: bool) -> Map<String, Value> {
+    /// The body of a write to a record that holds this. Lists stand in it only where a new record
+    /// takes them so.
+    fn body(
+        &self,
+        write: &ServiceWrite<'_>,
+        with_lists: bool,
+        held: Option<&HeldTexts>,
+    ) -> Map<String, Value> {
         let fields = self.fields(write);
         let sent = fields.filter(|(field, _)| with_lists || !is_list(field));
-        sent.map(|(field, text)| {
+        let properties = sent.map(|(field, text)| {
             let value = match is_list(field) {
                 true => ids_of(text).iter().map(|id| json!({ "id": id })).collect(),
                 false => json(field, text),
             };
             (field.column.name.clone(), value)
-        })
-        .collect()
+        });
+        whole_addresses(properties, held)
+    }
+
+    /// Whether a write sends parts of addresses.
+    fn has_parts(&self, write: &ServiceWrite<'_>) -> bool {
+        self.fields(write)
+            .any(|(field, _)| part_of(&field.column.name).is_some())
     }
 
     fn lists<'b>(
@@ -125,6 +137,32 @@ impl Batch<'_> {
             field.is_some_and(|field| same_after_storing(field, sent, held))
         })
     }
+}
+
+/// Properties as they are sent: parts of an address go out within it, beside what it holds, so that
+/// none is lost, whatever becomes of parts that are not sent.
+fn whole_addresses(
+    properties: impl Iterator<Item = (String, Value)>,
+    held: Option<&HeldTexts>,
+) -> Map<String, Value> {
+    let mut body = Map::new();
+    for (name, value) in properties {
+        let Some((address, part)) = part_of(&name) else {
+            body.insert(name, value);
+            continue;
+        };
+        let whole = || {
+            let held = held?.get(address)?.as_deref()?;
+            serde_json::from_str(held).ok()
+        };
+        let whole = body
+            .entry(address)
+            .or_insert_with(|| whole().unwrap_or_else(|| json!({})));
+        if let Some(whole) = whole.as_object_mut() {
+            whole.insert(part.to_owned(), value);
+        }
+    }
+    body
 }
 
 pub(super) fn is_list(field: &LayoutField) -> bool {
@@ -199,7 +237,12 @@ impl BullhornDestination {
         write: &ServiceWrite<'_>,
         row: &RowId,
     ) -> Result<(Reply, Option<Carried>), SystemError> {
-        let body = batch.body(write, false);
+        let mut fresh = None;
+        let mut held = self.held.get(row);
+        if held.is_none() && batch.has_parts(write) {
+            held = Some(fresh.insert(self.addresses_now(batch.layout, row).await?));
+        }
+        let body = batch.body(write, false, held);
         let mut changed = None;
         if !body.is_empty() {
             let response = self.post(batch.layout, row, body).await?;
@@ -269,7 +312,7 @@ impl BullhornDestination {
             return Ok(reply);
         }
         let path = format!("/entity/{}", entity_of(layout));
-        let body = Value::from(batch.body(write, is_note)).to_string();
+        let body = Value::from(batch.body(write, is_note, None)).to_string();
         let request = Request::new(HttpMethod::Put, path).with_json(body);
         let response = match self.call(request, Repeat::IfUndone).await {
             Ok(response) => response,
@@ -422,8 +465,9 @@ impl BullhornDestination {
         let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for (place, write) in writes.iter().enumerate() {
             let is_update = matches!(write.verb, ServiceVerb::Update { .. });
-            if is_update && batch.lists(write).next().is_none() {
-                let body = Value::from(batch.body(write, false)).to_string();
+            let is_plain = batch.lists(write).next().is_none() && !batch.has_parts(write);
+            if is_update && is_plain {
+                let body = Value::from(batch.body(write, false, None)).to_string();
                 groups.entry(body).or_default().push(place);
             }
         }
@@ -581,20 +625,14 @@ impl BullhornDestination {
         hit: &Hit,
         held: &HeldTexts,
     ) {
-        let mut body = Map::new();
-        for place in &write.fields {
-            let field = batch.layout.fields.get(*place);
+        let properties = write.fields.iter().filter_map(|place| {
+            let field = batch.layout.fields.get(*place)?;
             let now = hit.values.get(*place).and_then(Option::as_deref);
-            let Some((field, before)) = field.and_then(|field| {
-                let before = held.get(&field.column.name)?;
-                Some((field, before.as_deref()))
-            }) else {
-                continue;
-            };
-            if !is_list(field) && !same_after_storing(field, before, now) {
-                body.insert(field.column.name.clone(), json(field, before));
-            }
-        }
+            let before = held.get(&field.column.name)?.as_deref();
+            let is_other = !is_list(field) && !same_after_storing(field, before, now);
+            is_other.then(|| (field.column.name.clone(), json(field, before)))
+        });
+        let body = whole_addresses(properties, Some(held));
         if body.is_empty() {
             return;
         }
@@ -626,10 +664,9 @@ fn left_alone(
         if same_after_storing(field, sent, now) {
             return None;
         }
-        let word = carried
-            .changed
-            .as_ref()
-            .and_then(|changed| changed.word_on(name));
+        let word = carried.changed.as_ref().and_then(|changed| {
+            changed.word_on(part_of(name).map_or(name.as_str(), |(address, _)| address))
+        });
         let before = held.and_then(|held| held.get(name));
         let is_as_before =
             before.is_some_and(|before| same_after_storing(field, before.as_deref(), now));
