@@ -91,7 +91,7 @@ fn read_rights(value: &Value<'_>) -> Rights {
                         value.mistake("viewers only look".to_owned(), Some(hint));
                         None
                     }
-                    role => Some(role),
+                    role @ (Role::Operator | Role::Admin) => Some(role),
                 });
             least.map_or(rights, |least| rights.with(right, least))
         })

@@ -96,7 +96,7 @@ fn reach<'t>(
                 let has_head = !one.is_implicit() && !one.is_dotted();
                 (one as &mut dyn TableLike, has_head, false)
             }
-            item => {
+            item @ (Item::None | Item::Value(_)) => {
                 let one = item.as_table_like_mut().ok_or(OF_ANOTHER_FORM)?;
                 (one, false, true)
             }

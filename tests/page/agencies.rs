@@ -342,9 +342,11 @@ fn the_pages_of_agencies_fit_a_phone() {
         "/settings/referral",
     ] {
         browser.go(&format!("http://{}{page}", shown.host));
-        let width = browser.script("return document.documentElement.scrollWidth");
-        assert!(width.as_u64().unwrap() <= 320, "{page} is {width} wide");
         browser.script("for (const one of document.querySelectorAll('details')) one.open = true");
+        let within = "const forms = [...document.querySelectorAll('form.sheet')].filter((form) => form.scrollWidth > form.clientWidth);
+                      return forms.length ? 9999 : document.documentElement.scrollWidth";
+        let width = browser.script(within);
+        assert!(width.as_u64().unwrap() <= 320, "{page} is {width} wide");
         browser.script(&axe);
         let found = browser.script_later(
             "axe.run(document, { resultTypes: ['violations'] }).then((found) => arguments[0](

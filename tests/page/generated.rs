@@ -114,10 +114,9 @@ fn value_of(schema: &Value, document: &Value, dice: &mut Dice) -> Value {
         ];
         return dice.of(&odd).clone();
     }
-    let kinds = match &schema["type"] {
-        Value::Array(kinds) => kinds.clone(),
-        kind => vec![kind.clone()],
-    };
+    let kind = &schema["type"];
+    let kinds = kind.as_array().cloned();
+    let kinds = kinds.unwrap_or_else(|| vec![kind.clone()]);
     match dice.of(&kinds).as_str() {
         Some("object") => {
             let mut object = Map::new();

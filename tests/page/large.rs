@@ -90,7 +90,6 @@ fn pages_about_a_long_history_are_small_and_ask_little() {
         let before = statements(&shown);
         let answer = operator.get(path);
         let asked = statements(&shown) - before;
-        println!("{path}: {asked} statements, {} bytes", answer.body.len());
         assert_eq!(answer.status, 200, "{path}");
         assert!(
             (1..=most).contains(&asked),
