@@ -427,7 +427,8 @@ impl Service for SalesforceDestination {
         }
         let free = writes.iter().zip(&stopped);
         let free: Vec<ServiceWrite<'_>> = free
-            .filter_map(|(write, stopped)| stopped.is_none().then(|| write.clone()))
+            .filter(|(_, stopped)| stopped.is_none())
+            .map(|(write, _)| write.clone())
             .collect();
         let sent = match free.is_empty() {
             true => Vec::new(),
