@@ -20,11 +20,7 @@ pub(super) const CHAPTER: Chapter = Chapter {
             values_are_chosen,
         ),
         Story::unless_refused(&[Row::Lists], lists_are_changed, a_list_is_asked_for),
-        Story::unless_refused(
-            &[Row::References],
-            references_are_repointed,
-            a_reference_is_asked_for,
-        ),
+        Story::of(&[Row::References], references_are_repointed),
         Story::of(
             &[Row::Refused, Row::OnlyRejected, Row::Parked],
             refused_values_are_told_and_tried_again,
@@ -136,15 +132,6 @@ fn references_are_repointed(subject: &'static Subject) {
     let undone = ground.undo(&run, &[]);
     assert_eq!(undone.summary(), "1 read = 1 updated", "{undone}");
     assert_eq!(ground.held("id owner")[0], format!("A1,{ada}"), "{undone}");
-}
-
-fn a_reference_is_asked_for(subject: &'static Subject) -> Ran {
-    let ground = Ground::of(subject, "id,score\nA1,1\n");
-    let field = "{ column = 'owner', refers_to = 'owners.email' }";
-    ground
-        .source("id,owner\nA1,ada@example.com\n")
-        .job_with("", "id", ("owner", field))
-        .command(&["check"])
 }
 
 fn refused_values_are_told_and_tried_again(subject: &'static Subject) {

@@ -36,7 +36,7 @@ pub(super) fn object_name(layout: &Layout) -> &str {
 }
 
 /// An id, be it told as a number or as a text.
-fn id_text(told: &Value) -> Option<String> {
+pub(super) fn id_text(told: &Value) -> Option<String> {
     match told.as_str() {
         Some(text) => Some(text.to_owned()),
         None => told.as_u64().map(|id| id.to_string()),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::domain::connection::ServiceKind;
 use crate::domain::object::{
-    Holds, Object, ObjectColumn, ObjectKind, Repertoire, RowLocks, Spelling, TextLimit,
+    Holds, Object, ObjectColumn, ObjectKind, Obstacle, Repertoire, RowLocks, Spelling, TextLimit,
 };
 use crate::domain::referral::{ReferenceColumn, ReferenceTarget};
 
@@ -275,10 +275,64 @@ impl Schema {
     }
 }
 
+/// Those who own records: they are kept elsewhere, and only found here.
+pub(super) const OWNERS: &str = "owners";
+
+/// The property that names a record's owner.
+const OWNER: &str = "hubspot_owner_id";
+
+/// Owners as an object that others refer to.
+pub(super) fn owners() -> Object {
+    let column = |name: &str| {
+        let holds = Holds::Text {
+            limit: None,
+            repertoire: Repertoire::Unicode { nul: false },
+        };
+        ObjectColumn::plain(name, "string", holds)
+    };
+    let columns: Vec<ObjectColumn> = ["id", "email", "userId"].map(column).into();
+    let named: Vec<Vec<String>> = columns
+        .iter()
+        .map(|column| vec![column.name.clone()])
+        .collect();
+    Object {
+        path: vec![OWNERS.to_owned()],
+        spelling: Spelling {
+            quote: '"',
+            account: None,
+        },
+        kind: ObjectKind::Records(ServiceKind::HubSpot),
+        columns,
+        unique_keys: vec![vec!["id".to_owned()]],
+        indexes: named,
+        may_enter: true,
+        hides_columns: false,
+        may_select: true,
+        may_select_rows: true,
+        locks: RowLocks::Each,
+        primary_key: vec!["id".to_owned()],
+        obstacles: vec![Obstacle::to_all(
+            "are the portal's users, which nothing but its own settings changes".to_owned(),
+            "refer to them: `hubspot_owner_id = { column = \"…\", refers_to = \"owners.email\" }`"
+                .to_owned(),
+        )],
+    }
+}
+
 /// The fields of an object that lead to records of others.
 pub(super) fn references(object: &Object) -> Vec<ReferenceColumn> {
     let fields = object.columns.iter();
     let reference = |column: &ObjectColumn| {
+        if column.name == OWNER {
+            return Some(ReferenceColumn {
+                column: column.name.clone(),
+                relationship: Some("owner".to_owned()),
+                targets: vec![ReferenceTarget {
+                    path: vec![OWNERS.to_owned()],
+                    column: "id".to_owned(),
+                }],
+            });
+        }
         let to = associated(column)?;
         // One with a label goes by its own name alone.
         let plain = labelled(column).is_none();

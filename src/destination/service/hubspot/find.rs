@@ -15,7 +15,7 @@ use super::describe::{ID, MERGED_IDS, associated};
 use super::marks::id_of;
 use super::stages::STAGE;
 use super::values;
-use super::{BATCH_MAX, HubSpotDestination, ids_json};
+use super::{BATCH_MAX, HubSpotDestination, ids_json, owners};
 use crate::destination::seam::{RowId, Stored};
 use crate::domain::error::SystemError;
 use crate::domain::layout::{Layout, LayoutField};
@@ -84,6 +84,9 @@ impl Find for HubSpotDestination {
         layout: &Layout,
         keys: &[Vec<String>],
     ) -> Result<Vec<Hit>, SystemError> {
+        if owners::are_meant(layout) {
+            return self.owners(layout).await;
+        }
         let (way, place) = way(layout);
         let Some(field) = layout.key_fields().nth(place) else {
             return Ok(Vec::new());

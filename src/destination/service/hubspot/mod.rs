@@ -7,6 +7,7 @@ mod describe;
 mod find;
 mod manner;
 mod marks;
+mod owners;
 mod portal;
 mod stages;
 mod unseen;
@@ -222,6 +223,9 @@ impl HubSpotDestination {
                 hint: Some("write the object's name alone: `table = \"contacts\"`".to_owned()),
             });
         };
+        if part.text == describe::OWNERS {
+            return Ok(describe::owners());
+        }
         let text = self.describe_text(&part.text).await?;
         let schema: Schema = serde_json::from_str(&text).map_err(|source| SystemError::Failed {
             connection: self.session.connection().to_owned(),
