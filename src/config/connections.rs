@@ -131,7 +131,7 @@ impl<'a> Reader<'a> {
             UrlKey::Read(address) => Some(*address),
         };
         let system = match kind? {
-            SystemKind::Files => self.files()?,
+            SystemKind::Files => System::Files(self.files()?),
             SystemKind::Sqlite => System::Sqlite(self.sqlite(address)?),
             kind @ SystemKind::Postgres => System::Postgres(self.server(kind, address)?),
             kind @ SystemKind::Mysql => System::Mysql(self.server(kind, address)?),
@@ -237,14 +237,6 @@ impl<'a> Reader<'a> {
         };
         self.table
             .expect_among(known, &ALL_KEYS, &format!("a connection of kind `{name}`"));
-    }
-
-    fn files(&self) -> Option<System> {
-        let (_, folder) = self
-            .table
-            .require_text("folder", "name the folder that holds the exported files")?;
-        let folder = self.surroundings.root.join(folder);
-        files::settings(self.table, folder).map(System::Files)
     }
 
     fn sqlite(&self, address: Option<Address>) -> Option<SqliteSettings> {

@@ -594,7 +594,7 @@ mod mistakes {
     fn a_key_of_another_kind() {
         insta::assert_snapshot!(project_with(&[("folder =", "port = 5\nfolder =")]), @r#"
         writeback.toml:3:1: `port` means nothing to a connection of kind `files`
-          hint: known keys: `kind`, `folder`, `timezone`, `separator`, `decimal`, `thousands`, `dates`, `encoding`, `nulls`, `tables`
+          hint: known keys: `kind`, `folder`, `options`, `ca_file`, `connect_timeout`, `request_timeout`, `timezone`, `separator`, `decimal`, `thousands`, `dates`, `encoding`, `nulls`, `tables`
         "#);
     }
 

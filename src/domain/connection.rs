@@ -1,7 +1,6 @@
 //! Connections: where a system is and how to be let in. What each kind needs is plain data here;
 //! who speaks to it is decided elsewhere.
 
-use std::fmt;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,35 +10,9 @@ use strum::{EnumCount, VariantArray};
 
 use super::allowance::CallAllowance;
 use super::files::FilesSettings;
+pub(crate) use super::secret::{OptionValue, Secret};
 pub(crate) use super::service_kind::ServiceKind;
 use super::share::Percent;
-
-/// A password or token. Prints `***`, whatever asks.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Secret(String);
-
-impl Secret {
-    pub(crate) fn new(secret: String) -> Self {
-        Self(secret)
-    }
-
-    /// The secret itself: for handing to a driver, never for printing.
-    pub(crate) fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("***")
-    }
-}
-
-impl fmt::Display for Secret {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("***")
-    }
-}
 
 /// One `[connections.NAME]`.
 #[derive(Debug, Clone)]
@@ -60,7 +33,10 @@ impl Connection {
     /// Where it leads, whoever goes there.
     pub(crate) fn address(&self) -> String {
         match &self.system {
-            System::Files(settings) => format!("{:?}", settings.folder),
+            System::Files(settings) => match &settings.remote {
+                Some(remote) => remote.url.to_string(),
+                None => format!("{:?}", settings.folder),
+            },
             System::Sqlite(settings) => format!("{:?}", settings.file),
             System::Adbc(settings) => match &settings.file {
                 Some(file) => format!("{file:?}"),
@@ -308,6 +284,8 @@ pub(crate) struct AdbcSettings {
     pub(crate) schema: Option<String>,
     /// The file that the database is. Only such a one is written, by one process at a time.
     pub(crate) file: Option<PathBuf>,
+    /// A script of SQL that makes the file when it is absent.
+    pub(crate) create_from: Option<PathBuf>,
     /// Whether whoever reads the file also writes to it in the same run.
     pub(crate) is_written_meanwhile: bool,
 }
@@ -319,23 +297,6 @@ pub(crate) enum AdbcDriver {
     Named(String),
     /// By a connection profile, which names the driver and holds options of its own.
     Profile(String),
-}
-
-/// The value of a driver's option.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum OptionValue {
-    Plain(String),
-    Secret(Secret),
-}
-
-impl OptionValue {
-    /// The value itself: for handing to the driver.
-    pub(crate) fn reveal(&self) -> &str {
-        match self {
-            Self::Plain(text) => text,
-            Self::Secret(secret) => secret.reveal(),
-        }
-    }
 }
 
 /// A web API: where it is, how to be let in, and how much of it may be taken.
@@ -566,19 +527,5 @@ impl Default for Limits {
             attempts_max: 6,
             writers: 2,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_secret_prints_as_stars_only() {
-        let secret = Secret::new("canary-7f".to_owned());
-        assert_eq!(
-            format!("{secret} {secret:?} {:?}", Some(&secret)),
-            "*** *** Some(***)"
-        );
     }
 }

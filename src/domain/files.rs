@@ -3,11 +3,14 @@
 
 use std::borrow::Cow;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 use strum::{EnumCount, VariantArray};
+use url::Url;
 
 use super::schema::SchemaType;
+use super::secret::OptionValue;
 
 /// How a file holds its records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,10 +97,50 @@ impl<'a> FileName<'a> {
 /// A folder of files.
 #[derive(Debug, Clone)]
 pub(crate) struct FilesSettings {
+    /// Of a folder that lies elsewhere: where its files are kept once they are fetched.
     pub(crate) folder: PathBuf,
+    /// Where the folder lies, if it is not on this machine.
+    pub(crate) remote: Option<RemoteFolder>,
     pub(crate) dialect: CsvDialect,
     /// Tables that a pattern of names makes, by their names.
     pub(crate) tables: Vec<(String, FilePattern)>,
+}
+
+/// A folder that others keep, whose files are fetched before they are read.
+#[derive(Debug, Clone)]
+pub(crate) struct RemoteFolder {
+    pub(crate) store: FileStore,
+    /// It holds nothing that nobody may read.
+    pub(crate) url: Url,
+    /// Names and values as the store knows them.
+    pub(crate) options: Vec<(String, OptionValue)>,
+    /// Who may vouch for hosts, instead of those whom this machine trusts.
+    pub(crate) ca_file: Option<PathBuf>,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) request_timeout: Duration,
+}
+
+/// Who keeps a folder that is not on this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FileStore {
+    S3,
+    Google,
+    Azure,
+    /// A web server. It lists no folders.
+    Web,
+}
+
+impl FileStore {
+    /// By the scheme of a URL.
+    pub(crate) fn of_scheme(scheme: &str) -> Option<Self> {
+        match scheme {
+            "s3" => Some(Self::S3),
+            "gs" => Some(Self::Google),
+            "az" => Some(Self::Azure),
+            "https" | "http" => Some(Self::Web),
+            _ => None,
+        }
+    }
 }
 
 /// The files that make a table together, by a pattern of their names.
@@ -147,6 +190,11 @@ impl FilePattern {
 
     pub(crate) fn text(&self) -> &str {
         self.pattern.as_str()
+    }
+
+    /// Whether it is the name of one file.
+    pub(crate) fn is_name(&self) -> bool {
+        !self.text().contains(['*', '?', '['])
     }
 }
 

@@ -57,6 +57,7 @@ pub(crate) mod referral;
 mod request_fate;
 pub(crate) mod sameness;
 pub(crate) mod schema;
+pub(crate) mod secret;
 mod service_kind;
 pub(crate) mod share;
 pub(crate) mod shared_row;

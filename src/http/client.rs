@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tracing::debug;
-use ureq::http::{HeaderMap, Request as HttpRequest};
+use ureq::http::{HeaderMap, Method, Request as HttpRequest, Response as HttpResponse};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::{Agent, Error, Timeout};
+use ureq::{Agent, Body, Error, Timeout};
 
 use super::tokens::same_site;
 use crate::domain::certificate;
@@ -236,8 +236,10 @@ impl Client {
     fn exchange(&self, request: &Request) -> Result<Response, SendError> {
         let mut builder = HttpRequest::builder()
             .method(request.method.name())
-            .uri(&request.url)
-            .header("Accept", "application/json");
+            .uri(&request.url);
+        if request.headers.iter().all(|(name, _)| *name != "Accept") {
+            builder = builder.header("Accept", "application/json");
+        }
         for (name, value) in &request.headers {
             builder = builder.header(*name, value);
         }
@@ -252,6 +254,36 @@ impl Client {
                 .run(builder.body(body.as_slice()).map_err(malformed)?),
             None => self.agent.run(builder.body(()).map_err(malformed)?),
         };
+        let (head, body) = self.read(answer)?.into_parts();
+        Ok(Response {
+            status: head.status.as_u16(),
+            headers: head.headers,
+            body,
+        })
+    }
+
+    /// Sends a request that a library wrote, once, and reads the answer whole.
+    pub(crate) async fn forward(
+        &self,
+        request: HttpRequest<Vec<u8>>,
+    ) -> Result<HttpResponse<Vec<u8>>, SendError> {
+        let client = self.clone();
+        let sent = tokio::task::spawn_blocking(move || {
+            let bodiless = [Method::GET, Method::HEAD, Method::DELETE];
+            client.read(match bodiless.contains(request.method()) {
+                true => client.agent.run(request.map(|_| ())),
+                false => client.agent.run(request),
+            })
+        })
+        .await;
+        sent.unwrap_or_else(|error| Err(SendError::Unanswered(error.to_string())))
+    }
+
+    /// Reads an answer whole.
+    fn read(
+        &self,
+        answer: Result<HttpResponse<Body>, Error>,
+    ) -> Result<HttpResponse<Vec<u8>>, SendError> {
         let mut answer = answer.map_err(|error| self.sort(&error))?;
         let body = answer
             .body_mut()
@@ -262,11 +294,7 @@ impl Client {
                 true => SendError::TooLarge(ANSWER_BYTES_MAX),
                 false => self.broken_off(&error),
             })?;
-        Ok(Response {
-            status: answer.status().as_u16(),
-            headers: std::mem::take(answer.headers_mut()),
-            body,
-        })
+        Ok(answer.map(|_| body))
     }
 
     /// What an error says of the request: those of connecting come before a byte of it has left.

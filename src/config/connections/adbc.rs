@@ -4,7 +4,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use super::super::document::{Value, shown};
+use super::super::document::shown;
 use super::super::secret::Given;
 use super::reader::Reader;
 use crate::domain::connection::{AdbcDriver, AdbcSettings, DriverKind, OptionValue, Secret};
@@ -26,6 +26,7 @@ const DUCKDB_KEYS: &[&str] = &[
     "kind",
     "driver",
     "file",
+    "create_from",
     "options",
     "timezone",
     "connect_timeout",
@@ -114,16 +115,18 @@ impl Reader<'_> {
             DriverKind::Duckdb => self.duckdb(&mut options),
             DriverKind::Snowflake => self.snowflake(&mut options),
         };
-        self.own_options(&mut options);
+        options.complete &= self.own_options(&mut options.given);
         let schema = self
             .table
             .text("schema")
             .map(|(_, schema)| schema.to_owned());
+        let create_from = self.path("create_from", false);
         let settings = AdbcSettings {
             kind,
             driver: driver?,
             options: options.given,
             schema,
+            create_from: options.file.as_ref().and(create_from),
             file: options.file,
             is_written_meanwhile: false,
         };
@@ -324,52 +327,6 @@ impl Reader<'_> {
             None => options.complete = false,
         }
     }
-
-    /// `[connections.NAME.options]`: what only this driver knows.
-    fn own_options(&mut self, options: &mut Options) {
-        let table = self
-            .table
-            .get("options")
-            .and_then(|value| value.table(format!("`[connections.{}.options]`", self.name)));
-        for value in table.iter().flat_map(|table| table.entries()) {
-            if options.given.iter().any(|(name, _)| name == value.key) {
-                let message = format!(
-                    "option `{}` is said twice, here and by a key of the connection",
-                    value.key
-                );
-                value.key_mistake(message, Some("keep one of them".to_owned()));
-            } else if value.is_text() || value.is_table() {
-                self.text_option(value, options);
-            } else if let Some(plain) = value.number_or_boolean() {
-                options.plain(value.key, plain);
-            }
-        }
-    }
-
-    fn text_option(&mut self, value: Value<'_>, options: &mut Options) {
-        let given = match self.surroundings.given(value) {
-            Some(Given::Here(text)) if is_secret_name(value.key) => {
-                self.warn_of_secret(value, value.key, &format!("{:?}", value.key));
-                OptionValue::Secret(Secret::new(text))
-            }
-            Some(Given::Here(text)) => OptionValue::Plain(text),
-            Some(Given::Elsewhere(text)) => OptionValue::Secret(Secret::new(text)),
-            Some(Given::Absent(problem)) => {
-                self.told_to_users.push(problem);
-                return options.complete = false;
-            }
-            None => return options.complete = false,
-        };
-        options.given.push((value.key.to_owned(), given));
-    }
-}
-
-/// Whether an option of this name holds what nobody may read.
-fn is_secret_name(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    ["password", "token", "secret", "key", "credential"]
-        .iter()
-        .any(|word| name.contains(word))
 }
 
 /// Whether a URI holds a password, as far as it can be read as one.

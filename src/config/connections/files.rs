@@ -1,13 +1,25 @@
-//! `kind = "files"`: the folder, how its CSV files are written, and tables that a pattern of names
-//! makes.
+//! `kind = "files"`: the folder, here or elsewhere, how its CSV files are written, and tables that a
+//! pattern of names makes.
 
+use std::time::Duration;
+
+use url::Url;
+
+use super::reader::{Reader, is_local, timeout};
 use crate::config::document::{Table, Value, shown};
-use crate::domain::files::{CsvDialect, DateOrder, FilePattern, FilesSettings, NumberMarks, Take};
+use crate::domain::connection::Limits;
+use crate::domain::files::{
+    CsvDialect, DateOrder, FilePattern, FileStore, FilesSettings, NumberMarks, RemoteFolder, Take,
+};
 use crate::domain::problem::quoted_list;
 
 pub(super) const KEYS: &[&str] = &[
     "kind",
     "folder",
+    "options",
+    "ca_file",
+    "connect_timeout",
+    "request_timeout",
     "timezone",
     "separator",
     "decimal",
@@ -24,18 +36,130 @@ const NULLS_MAX: usize = 100;
 /// Signs that group digits: in London, Berlin, Zürich, and twice in Paris.
 const THOUSANDS: [char; 7] = [',', '.', '\'', '’', ' ', '\u{a0}', '\u{202f}'];
 
-/// The folder's settings; mistakes are noted. `folder` is given as the project has it.
-pub(super) fn settings(table: &Table<'_>, folder: std::path::PathBuf) -> Option<FilesSettings> {
-    let dialect = dialect(table);
-    let tables = match table.get("tables") {
-        Some(value) => patterns(value)?,
-        None => Vec::new(),
+/// Keys that mean something for a folder that is not on this machine.
+const REMOTE_KEYS: [&str; 4] = ["options", "ca_file", "connect_timeout", "request_timeout"];
+
+/// How long a piece of a file is waited for where nobody says otherwise.
+const REQUEST_TIMEOUT_USUAL: Duration = Duration::from_secs(60);
+
+impl Reader<'_> {
+    /// The folder's settings; mistakes are noted.
+    pub(super) fn files(&mut self) -> Option<FilesSettings> {
+        let folder = self.table.require_text(
+            "folder",
+            "name the folder that holds the exported files, here or at `s3://`, `gs://`, `az://` or `https://`",
+        );
+        let dialect = dialect(self.table);
+        let tables = match self.table.get("tables") {
+            Some(value) => patterns(value),
+            None => Some(Vec::new()),
+        };
+        let (value, folder) = folder?;
+        let remote = match folder.contains("://") {
+            true => Some(self.remote(value, folder)?),
+            false => {
+                self.expect_no_remote_keys();
+                None
+            }
+        };
+        let (dialect, tables) = (dialect?, tables?);
+        if let Some(remote) = &remote {
+            expect_names(value, remote, &tables)?;
+        }
+        let root = self.surroundings.root;
+        Some(FilesSettings {
+            folder: match remote {
+                Some(_) => root.join(".writeback/files").join(self.name),
+                None => root.join(folder),
+            },
+            remote,
+            dialect,
+            tables,
+        })
+    }
+
+    fn expect_no_remote_keys(&self) {
+        for value in REMOTE_KEYS.iter().filter_map(|key| self.table.get(key)) {
+            let message = format!("`{}` means nothing for a folder on this machine", value.key);
+            value.key_mistake(message, Some("leave it out".to_owned()));
+        }
+    }
+
+    fn remote(&mut self, value: Value<'_>, folder: &str) -> Option<RemoteFolder> {
+        let (store, url) = address(value, folder)?;
+        let mut options = Vec::new();
+        let complete = self.own_options(&mut options);
+        let wait = |key: &str, usual: Duration| match self.table.get(key) {
+            Some(value) => timeout(value),
+            None => Some(usual),
+        };
+        let usual = Limits::default();
+        let connect_timeout = wait("connect_timeout", usual.connect_timeout);
+        let request_timeout = wait("request_timeout", REQUEST_TIMEOUT_USUAL);
+        let ca_file = self.table.text("ca_file");
+        let ca_file = ca_file.map(|(_, file)| self.surroundings.root.join(file));
+        complete.then_some(RemoteFolder {
+            store,
+            url,
+            options,
+            ca_file,
+            connect_timeout: connect_timeout?,
+            request_timeout: request_timeout?,
+        })
+    }
+}
+
+/// The URL of a folder, with nothing in it but where the folder is.
+fn address(value: Value<'_>, folder: &str) -> Option<(FileStore, Url)> {
+    let mistake = |message: String, hint: &str| -> Option<(FileStore, Url)> {
+        value.mistake(message, Some(hint.to_owned()));
+        None
     };
-    Some(FilesSettings {
-        folder,
-        dialect: dialect?,
-        tables,
-    })
+    let schemes = "folders elsewhere begin with `s3://`, `gs://`, `az://` or `https://`";
+    let Ok(url) = Url::parse(folder) else {
+        return mistake(format!("{} is not a URL", shown(folder)), schemes);
+    };
+    let Some(store) = FileStore::of_scheme(url.scheme()) else {
+        let message = format!("folders are not read from `{}://`", url.scheme());
+        return mistake(message, schemes);
+    };
+    let Some(host) = url.host_str().filter(|host| !host.is_empty()) else {
+        return mistake(format!("{} names no place", shown(folder)), schemes);
+    };
+    // Whatever may be secret never stands here, where messages would quote it.
+    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
+        let hint = "write a secret as `{ env = \"NAME\" }` under `[connections.NAME.options]`";
+        return mistake("the folder's URL holds more than a place".to_owned(), hint);
+    }
+    if url.scheme() == "http" && !is_local(host.trim_matches(['[', ']'])) {
+        let hint = "write `https://`; only this machine is spoken to in the clear";
+        return mistake(
+            format!("{} would be read in the clear", shown(folder)),
+            hint,
+        );
+    }
+    Some((store, url))
+}
+
+/// Notes that a web server lists no files, where nobody names them.
+fn expect_names(
+    value: Value<'_>,
+    remote: &RemoteFolder,
+    tables: &[(String, FilePattern)],
+) -> Option<()> {
+    let is_web = remote.store == FileStore::Web;
+    let is_named = match tables {
+        [] => !remote.url.path().ends_with('/'),
+        tables => tables.iter().all(|(_, pattern)| pattern.is_name()),
+    };
+    if is_web && !is_named {
+        let message = "a web server does not list its files".to_owned();
+        let hint = "name a file, `folder = \"https://HOST/scores.csv\"`, or each one under \
+                    `tables`, `tables = { scores = \"scores.csv\" }`";
+        value.mistake(message, Some(hint.to_owned()));
+        return None;
+    }
+    Some(())
 }
 
 fn dialect(table: &Table<'_>) -> Option<CsvDialect> {

@@ -794,6 +794,7 @@ mod tests {
         std::fs::write(folder.path().join("t.csv"), "").unwrap();
         let settings = FilesSettings {
             folder: folder.path().to_owned(),
+            remote: None,
             dialect: CsvDialect::default(),
             tables: Vec::new(),
         };

@@ -1,6 +1,6 @@
 //! The folder a connection names: which file holds a table, or which folder of part files does;
-//! opening them safely, and noticing that they changed while they were read. Knows nothing of what
-//! stands in the files.
+//! opening them safely, fetched if they lie elsewhere, and noticing that they changed while they
+//! were read. Knows nothing of what stands in the files.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, Metadata};
@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::remote::{Awaited, Remote};
 use crate::domain::error::SystemError;
 use crate::domain::files::{
     Compression, CsvDialect, EXTENSIONS, FileFormat, FileName, FilePattern, FilesSettings, Take,
@@ -27,6 +28,45 @@ const PARTS_MAX: usize = 10_000;
 
 /// What an engine leaves in a folder that it has not finished.
 const UNFINISHED: &str = "_temporary";
+
+/// Where a folder's files lie.
+#[derive(Debug, Clone)]
+enum Ground {
+    Here,
+    Elsewhere(Arc<Remote>),
+}
+
+/// A file or a folder, as its folder lists it.
+struct Entry {
+    path: PathBuf,
+    is_folder: bool,
+}
+
+impl Ground {
+    fn entries(&self, folder: &Path) -> io::Result<Vec<Entry>> {
+        if let Self::Elsewhere(remote) = self {
+            let entries = remote.entries(folder).into_iter();
+            return Ok(entries
+                .map(|(path, is_folder)| Entry { path, is_folder })
+                .collect());
+        }
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            let is_folder = path.is_dir();
+            entries.push(Entry { path, is_folder });
+        }
+        Ok(entries)
+    }
+
+    /// Where a file can be read from: one that lies elsewhere is fetched.
+    fn bring(&self, path: &Path) -> Result<PathBuf, SystemError> {
+        match self {
+            Self::Here => Ok(path.to_owned()),
+            Self::Elsewhere(remote) => remote.bring(path),
+        }
+    }
+}
 
 /// A folder's tables.
 #[derive(Debug)]
@@ -47,6 +87,7 @@ pub(super) struct TableFile {
     pub(super) compression: Compression,
     /// How it is written, if it is CSV.
     pub(super) dialect: Arc<CsvDialect>,
+    ground: Ground,
     path: PathBuf,
     /// The files of a folder, or of a pattern; `None` for a file.
     parts: Option<Parts>,
@@ -66,16 +107,36 @@ struct Parts {
 impl Folder {
     /// Lists the tables of `folder`, sorted by their files' names.
     pub(super) fn list(connection: &str, settings: &FilesSettings) -> Result<Self, SystemError> {
+        Self::list_for(connection, settings, Awaited::always())
+    }
+
+    /// As [`Folder::list`]; what lies elsewhere is fetched as long as somebody waits for it.
+    pub(super) fn list_for(
+        connection: &str,
+        settings: &FilesSettings,
+        awaited: Awaited,
+    ) -> Result<Self, SystemError> {
         let folder = settings.folder.as_path();
+        let ground = match &settings.remote {
+            None => Ground::Here,
+            Some(place) => {
+                let remote = Remote::list(connection, settings, place, awaited)?;
+                Ground::Elsewhere(Arc::new(remote))
+            }
+        };
         let shown = folder.display().to_string();
         let failed = |error| io_error(connection, &format!("the folder `{shown}`"), error);
         let dialect = Arc::new(settings.dialect.clone());
+        let maker = TableMaker {
+            connection,
+            ground: &ground,
+            dialect: &dialect,
+        };
         let (mut tables, mut unmarked) = (Vec::new(), Vec::new());
-        for entry in fs::read_dir(folder).map_err(failed)? {
-            let path = entry.map_err(failed)?.path();
-            match TableFile::at(connection, &path, &dialect) {
+        for entry in ground.entries(folder).map_err(failed)? {
+            match maker.at(&entry) {
                 Some(table) => tables.push(table),
-                None => unmarked.extend(TableFile::of_folder(connection, &path, &dialect)),
+                None => unmarked.extend(maker.of_folder(&entry)),
             }
         }
         // What a connection says of its tables goes before what names of files say.
@@ -84,9 +145,12 @@ impl Folder {
             names.any(|name| *name == table.table)
         };
         tables.retain(|file: &TableFile| !patterned(file));
-        tables.extend(settings.tables.iter().map(|(name, pattern)| {
-            TableFile::of_pattern(connection, folder, name, pattern, &dialect)
-        }));
+        tables.extend(
+            settings
+                .tables
+                .iter()
+                .map(|(name, pattern)| maker.of_pattern(folder, name, pattern)),
+        );
         // A folder that only its files make a table of gives way to a file that says so itself.
         unmarked.retain(|folder: &TableFile| tables.iter().all(|file| file.table != folder.table));
         tables.extend(unmarked);
@@ -182,70 +246,71 @@ impl Folder {
     }
 }
 
-impl TableFile {
+/// What all tables of a folder have in common.
+struct TableMaker<'a> {
+    connection: &'a str,
+    ground: &'a Ground,
+    dialect: &'a Arc<CsvDialect>,
+}
+
+impl TableMaker<'_> {
     /// The table that is named by a file's extension, or a folder's.
-    fn at(connection: &str, path: &Path, dialect: &Arc<CsvDialect>) -> Option<Self> {
-        let name = path.file_name()?.to_str()?;
+    fn at(&self, entry: &Entry) -> Option<TableFile> {
+        let name = entry.path.file_name()?.to_str()?;
         let FileName {
             table,
             format,
             compression,
         } = FileName::parse(name)?;
-        let parts = path.is_dir().then(|| Parts::of(path, Some(format)).0);
-        Some(Self {
-            connection: connection.to_owned(),
-            table: table.to_owned(),
-            name: name.into(),
-            format,
+        let parts = entry
+            .is_folder
+            .then(|| Parts::of(self.ground, &entry.path, Some(format)).0);
+        Some(TableFile {
             compression,
-            dialect: Arc::clone(dialect),
-            path: path.to_owned(),
             parts,
-            pattern: None,
+            ..self.file(table, name, format, &entry.path)
         })
     }
 
     /// The table that a folder without such a name holds.
-    fn of_folder(connection: &str, path: &Path, dialect: &Arc<CsvDialect>) -> Option<Self> {
-        let name = path.file_name()?.to_str()?.to_owned();
-        if !path.is_dir() || name.starts_with(['.', '_']) {
+    fn of_folder(&self, entry: &Entry) -> Option<TableFile> {
+        let name = entry.path.file_name()?.to_str()?;
+        if !entry.is_folder || name.starts_with(['.', '_']) {
             return None;
         }
-        let (parts, format) = Parts::of(path, None);
-        Some(Self {
-            connection: connection.to_owned(),
-            table: name.clone(),
-            name: name.into(),
-            format: format?,
-            compression: Compression::None,
-            dialect: Arc::clone(dialect),
-            path: path.to_owned(),
+        let (parts, format) = Parts::of(self.ground, &entry.path, None);
+        Some(TableFile {
             parts: Some(parts),
-            pattern: None,
+            ..self.file(name, name, format?, &entry.path)
         })
     }
 
     /// The table that the files of a pattern make.
-    fn of_pattern(
-        connection: &str,
-        folder: &Path,
-        table: &str,
-        pattern: &FilePattern,
-        dialect: &Arc<CsvDialect>,
-    ) -> Self {
-        Self {
-            connection: connection.to_owned(),
-            table: table.to_owned(),
-            name: pattern.text().into(),
-            format: pattern.format,
-            compression: Compression::None,
-            dialect: Arc::clone(dialect),
-            path: folder.to_owned(),
-            parts: Some(Parts::matching(folder, pattern)),
+    fn of_pattern(&self, folder: &Path, table: &str, pattern: &FilePattern) -> TableFile {
+        TableFile {
+            parts: Some(Parts::matching(self.ground, folder, pattern)),
             pattern: Some(pattern.clone()),
+            ..self.file(table, pattern.text(), pattern.format, folder)
         }
     }
 
+    fn file(&self, table: &str, name: &str, format: FileFormat, path: &Path) -> TableFile {
+        TableFile {
+            connection: self.connection.to_owned(),
+            table: table.to_owned(),
+            name: name.into(),
+            format,
+            compression: Compression::None,
+            dialect: Arc::clone(self.dialect),
+            ground: self.ground.clone(),
+            path: path.to_owned(),
+            parts: None,
+            pattern: None,
+        }
+    }
+}
+
+impl TableFile {
     /// Opens the table's files for one pull. Errors: anything but regular files is refused before
     /// it is opened, since opening a FIFO would wait for ever.
     pub(super) fn open(&self) -> Result<OpenTable, SystemError> {
@@ -265,6 +330,7 @@ impl TableFile {
                 for name in names {
                     parts.push(OpenPart::of(self.part(name))?);
                 }
+                self.check_brought(names)?;
             }
         }
         // A worker without records leaves a file without even a header line.
@@ -286,6 +352,42 @@ impl TableFile {
             parts,
             empty,
         })
+    }
+
+    /// Files that were fetched one after another are of one table only if nobody wrote to it
+    /// meanwhile. Errors: somebody did.
+    fn check_brought(&self, names: &[String]) -> Result<(), SystemError> {
+        let Ground::Elsewhere(remote) = &self.ground else {
+            return Ok(());
+        };
+        let Some(now) = remote.listed_again()? else {
+            return Ok(());
+        };
+        let now = Arc::new(now);
+        let listed = self.listed(&Ground::Elsewhere(Arc::clone(&now)));
+        let is_same = |name: &String| {
+            let path = self.path.join(name);
+            remote.version(&path) == now.version(&path)
+        };
+        match listed.names == names && names.iter().all(is_same) {
+            true => Ok(()),
+            false => Err(self.changed_within()),
+        }
+    }
+
+    /// What the table's folder, or pattern, holds by now.
+    fn listed(&self, ground: &Ground) -> Parts {
+        match &self.pattern {
+            Some(pattern) => Parts::matching(ground, &self.path, pattern),
+            None => Parts::of(ground, &self.path, Some(self.format)).0,
+        }
+    }
+
+    fn changed_within(&self) -> SystemError {
+        self.failed_with_hint(
+            format!("the files in `{}` changed while they were read", self.name),
+            Some("run again, when whoever writes them has finished".to_owned()),
+        )
     }
 
     fn part(&self, name: &str) -> Self {
@@ -344,16 +446,16 @@ impl TableFile {
 impl Parts {
     /// What a folder holds, and the format of its files. Those that begin with a dot or an
     /// underscore are an engine's own.
-    fn of(folder: &Path, wanted: Option<FileFormat>) -> (Self, Option<FileFormat>) {
-        let mut entries: Vec<PathBuf> = fs::read_dir(folder)
-            .into_iter()
-            .flatten()
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .collect();
-        entries.sort();
+    fn of(
+        ground: &Ground,
+        folder: &Path,
+        wanted: Option<FileFormat>,
+    ) -> (Self, Option<FileFormat>) {
+        let mut entries = ground.entries(folder).unwrap_or_default();
+        entries.sort_by(|left, right| left.path.cmp(&right.path));
         let mut parts = Self::default();
         let mut format = wanted;
-        for path in &entries {
+        for Entry { path, is_folder } in &entries {
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
                 parts.fails("it holds a file whose name is not UTF-8".to_owned());
                 continue;
@@ -367,7 +469,7 @@ impl Parts {
                     ));
                 }
                 (true, _) => {}
-                (false, _) if path.is_dir() => {
+                (false, _) if *is_folder => {
                     parts.fails(format!(
                         "it holds the folder `{shown}`, and tables in partitions are not read"
                     ));
@@ -396,12 +498,14 @@ impl Parts {
     }
 
     /// The files of a folder whose names a pattern matches.
-    fn matching(folder: &Path, pattern: &FilePattern) -> Self {
-        let entries = fs::read_dir(folder).into_iter().flatten();
+    fn matching(ground: &Ground, folder: &Path, pattern: &FilePattern) -> Self {
+        let entries = ground.entries(folder).unwrap_or_default();
         let mut parts = Self {
             names: entries
-                .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+                .iter()
+                .filter_map(|entry| entry.path.file_name()?.to_str())
                 .filter(|name| pattern.matches(name))
+                .map(str::to_owned)
                 .collect(),
             flaw: None,
         };
@@ -438,7 +542,8 @@ struct OpenPart {
 }
 
 impl OpenPart {
-    fn of(table: TableFile) -> Result<Self, SystemError> {
+    fn of(mut table: TableFile) -> Result<Self, SystemError> {
+        table.path = table.ground.bring(&table.path)?;
         let metadata = fs::metadata(&table.path).map_err(|error| table.io_failed(error))?;
         match metadata.is_file() {
             true => Ok(Self {
@@ -516,23 +621,11 @@ impl OpenTable {
         {
             return Err(changed.changed());
         }
-        let now = self
-            .table
-            .parts
-            .as_ref()
-            .map(|_| match &self.table.pattern {
-                Some(pattern) => Parts::matching(&self.table.path, pattern),
-                None => Parts::of(&self.table.path, Some(self.table.format)).0,
-            });
+        let now = self.table.parts.as_ref();
+        let now = now.map(|_| self.table.listed(&self.table.ground));
         match now == self.table.parts {
             true => Ok(()),
-            false => Err(self.table.failed_with_hint(
-                format!(
-                    "the files in `{}` changed while they were read",
-                    self.table.name
-                ),
-                Some("run again, when whoever writes them has finished".to_owned()),
-            )),
+            false => Err(self.table.changed_within()),
         }
     }
 }

@@ -12,6 +12,7 @@ mod model;
 mod ndjson;
 mod parquet;
 mod place;
+mod remote;
 mod table_reader;
 mod typed;
 mod wanted;
@@ -26,6 +27,7 @@ use tokio::sync::mpsc;
 use self::delivery::{Delivery, Message, stopped};
 use self::folder::Folder;
 use self::model::Model;
+use self::remote::Awaited;
 use self::table_reader::TableReader;
 use self::wanted::{Selection, Wanted};
 use super::{Pulled, Source, TableDescription};
@@ -170,7 +172,7 @@ fn pull(
     schema: &Schema,
     delivery: &Delivery,
 ) -> Result<(), SystemError> {
-    let folder = Folder::list(connection, settings)?;
+    let folder = Folder::list_for(connection, settings, Awaited::by(delivery))?;
     match &schema.model {
         Some(sql) => match Model::open(&folder, connection, schema, sql, delivery)? {
             Some(model) if delivery.ready() == ControlFlow::Continue(()) => model.run(delivery),

@@ -47,6 +47,7 @@ impl Place {
             name: "dashboard".to_owned(),
             system: System::Files(FilesSettings {
                 folder: self.folder.path().to_owned(),
+                remote: None,
                 dialect: CsvDialect::default(),
                 tables: Vec::new(),
             }),

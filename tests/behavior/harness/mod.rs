@@ -6,6 +6,7 @@ mod database;
 mod dialect;
 mod disk;
 mod drivers;
+mod file_server;
 mod portal;
 mod practice;
 mod proxy;
@@ -23,6 +24,8 @@ pub(crate) use dialect::Does;
 pub(crate) use disk::Disk;
 #[allow(unused_imports, reason = "not every test binary uses all")]
 pub(crate) use drivers::{DuckDb, drivers_folder};
+#[allow(unused_imports, reason = "not every test binary uses all")]
+pub(crate) use file_server::{FileServer, KEY_ID, SECRET};
 #[allow(unused_imports, reason = "not every test binary uses all")]
 pub(crate) use portal::Portal;
 #[allow(unused_imports, reason = "not every test binary uses all")]
