@@ -116,7 +116,7 @@ impl DraftSystem {
             .iter()
             .any(|ending| text.ends_with(ending));
         if text.is_empty() || text.contains(char::is_control) {
-            return Err("name a folder, a SQLite file or a url".to_owned());
+            return Err("name a folder, a file of SQLite or DuckDB, or a url".to_owned());
         }
         if !text.contains("://") && !text.starts_with("sqlite:") {
             let path = text.strip_prefix("files:").unwrap_or(text).to_owned();
@@ -147,7 +147,7 @@ impl DraftSystem {
 
     /// Whether nothing can be written to it.
     pub(crate) fn is_read_only(&self) -> bool {
-        matches!(self, Self::Folder(_) | Self::DuckdbFile(_))
+        matches!(self, Self::Folder(_))
     }
 
     /// The folder or file; a server has none.
@@ -457,6 +457,18 @@ impl Draft {
         )
     }
 
+    /// The source's table as a schema names it. A file's name may hold points; in a database they
+    /// stand between schema and table.
+    fn source_path(&self) -> String {
+        match (&self.source, parse_object_name(&self.source_table)) {
+            (DraftSystem::Folder(_), _) | (_, Err(_)) => quoted(&self.source_table),
+            (_, Ok(name)) => {
+                let parts = name.parts.iter().map(|part| quoted(&part.text));
+                parts.collect::<Vec<_>>().join(".")
+            }
+        }
+    }
+
     fn schema(&self) -> String {
         let columns = self.columns.iter().map(|column| {
             let null = if column.nullable || column.key {
@@ -480,7 +492,7 @@ impl Draft {
             "-- What the source yields: columns, their types, and the unique identifier that records are matched by.\n\
              -- After a `;` a SELECT in the source's own dialect may follow; without one the table is pulled as it is.\n\
              CREATE TABLE {} (\n{}    PRIMARY KEY ({key})\n);\n",
-            quoted(&self.source_table),
+            self.source_path(),
             columns.collect::<String>(),
         )
     }

@@ -3,6 +3,7 @@
 //!
 //! Everything here blocks its caller: it is called on threads of its own.
 
+mod creation;
 pub(crate) mod drivers;
 pub(crate) mod fault;
 mod file;
@@ -59,6 +60,15 @@ pub(crate) fn open(asked: &AdbcClient, access: FileAccess) -> Result<Opened, Sys
             _lease: None,
         });
     };
+    if let Some(script) = settings.create_from.as_ref().filter(|_| !file.exists()) {
+        let writing = FileAccess::Write {
+            patience: Duration::ZERO,
+        };
+        creation::create(failures, file, script, |aside| {
+            let options = with_path(with_access(options.clone(), writing), aside);
+            load(failures, &name, options)?.map_err(connecting)
+        })?;
+    }
     let lease = lease(failures, file, wanted(settings, access), |access| {
         let opened = load(failures, &name, with_access(options.clone(), access))?;
         opened.map_err(|error| match access {
@@ -103,7 +113,8 @@ fn lease(
         return Err(SystemError::NotFound {
             what: format!("the file `{}`", file.display()),
             hint: Some(
-                "make it and its tables with DuckDB first, such as `duckdb FILE < tables.sql`"
+                "make it and its tables with DuckDB first, such as `duckdb FILE < tables.sql`, or name a \
+                 script that makes it with `create_from`"
                     .to_owned(),
             ),
         });
@@ -120,6 +131,35 @@ fn with_access(mut options: Vec<(String, Given)>, access: FileAccess) -> Vec<(St
     };
     options.retain(|(option, _)| option != ACCESS_MODE);
     options.push((ACCESS_MODE.to_owned(), Given::Plain(mode.to_owned())));
+    // By its own measure DuckDB takes four fifths of the machine's memory.
+    if access == FileAccess::Read && !options.iter().any(|(option, _)| is_memory_bound(option)) {
+        options.push((
+            MEMORY_LIMIT.to_owned(),
+            Given::Plain(READER_MEMORY.to_owned()),
+        ));
+    }
+    options
+}
+
+/// DuckDB's name for the memory that it may take, which has a second one.
+const MEMORY_LIMIT: &str = "memory_limit";
+
+/// What whoever reads a DuckDB file lets it take, unless the connection says otherwise: beside it,
+/// a run of any size stays within 256 MiB. Sorting and grouping more than that goes to disk.
+const READER_MEMORY: &str = "128MB";
+
+fn is_memory_bound(option: &str) -> bool {
+    [MEMORY_LIMIT, "max_memory"]
+        .iter()
+        .any(|name| option.eq_ignore_ascii_case(name))
+}
+
+/// The options with another file.
+fn with_path(mut options: Vec<(String, Given)>, file: &Path) -> Vec<(String, Given)> {
+    const PATH: &str = "path";
+    options.retain(|(option, _)| option != PATH);
+    let file = file.to_string_lossy().into_owned();
+    options.push((PATH.to_owned(), Given::Plain(file)));
     options
 }
 

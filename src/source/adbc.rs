@@ -15,12 +15,13 @@ use adbc_core::CancelHandle;
 use tokio::sync::{mpsc, oneshot};
 
 use self::reading::Described;
-use super::{DescribedColumn, Pulled, TableDescription};
+use super::{Pulled, TableDescription};
 use crate::database::adbc::AdbcClient;
 use crate::database::adbc::fault::Failures;
 use crate::domain::connection::{AdbcSettings, Connection};
 use crate::domain::error::SystemError;
 use crate::domain::schema::Schema;
+use crate::library;
 
 /// Chunks that may wait for whoever takes them: one is worked on while the next is read.
 const CHUNKS_WAITING_MAX: usize = 1;
@@ -35,7 +36,8 @@ pub(crate) struct AdbcSource {
     cancel: Arc<dyn CancelHandle>,
     /// Sent once, for the statement to begin: until then it was only looked at.
     begin: Option<oneshot::Sender<()>>,
-    chunks: mpsc::Receiver<Result<Pulled, SystemError>>,
+    /// `None` when there are no more; a channel that ends without it was not read to its end.
+    chunks: mpsc::Receiver<Result<Option<Pulled>, SystemError>>,
 }
 
 impl AdbcSource {
@@ -76,7 +78,7 @@ impl AdbcSource {
             begin.send(()).ok();
         }
         match tokio::time::timeout(self.statement_timeout, self.chunks.recv()).await {
-            Ok(chunk) => chunk.transpose(),
+            Ok(chunk) => chunk.unwrap_or_else(|| Err(self.failures.stopped())),
             Err(_) => {
                 self.give_up();
                 Err(self
@@ -114,25 +116,28 @@ impl Drop for AdbcSource {
     }
 }
 
-/// Describes a table, to start a schema file from. Which columns are unique or never NULL, drivers
-/// do not tell.
+/// Describes a table, to start a schema file from. Which columns are its key or never NULL, drivers
+/// do not tell; DuckDB does where it is asked.
 pub(super) async fn describe_table(
     connection: &Connection,
     settings: &AdbcSettings,
     table: &str,
 ) -> Result<TableDescription, SystemError> {
     let parts = dotted_parts(table)?;
-    let of_thread = parts.clone();
     let described = on_a_thread(connection, settings, move |asked, described| {
-        reading::describe(asked, &of_thread, described)
+        reading::describe(asked, &parts, described)
     });
-    let columns: Vec<DescribedColumn> = described.await?.columns.unwrap_or_default();
-    Ok(TableDescription {
-        unique: Vec::new(),
-        name: parts,
-        columns,
-        primary_key: Vec::new(),
-    })
+    let table = described.await?.table;
+    table.ok_or_else(|| Failures::of(connection, settings).stopped())
+}
+
+/// Names of the tables of a DuckDB file, as they can be named.
+pub(super) async fn tables(
+    connection: &Connection,
+    settings: &AdbcSettings,
+) -> Result<Vec<String>, SystemError> {
+    let described = on_a_thread(connection, settings, reading::list_tables);
+    Ok(described.await?.tables)
 }
 
 /// Runs `work` on a thread of its own and waits, no longer than the connection's limits allow, for
@@ -155,7 +160,8 @@ async fn on_a_thread(
     };
     let spawned = std::thread::Builder::new()
         .name("adbc".to_owned())
-        .spawn(move || work(&asked, sender));
+        // What gives up in there takes its senders along, and so ends as an error out here.
+        .spawn(move || drop(library::guarded(|| work(&asked, sender))));
     spawned.map_err(|error| failures.failed("starting a thread", error))?;
     let limits = &connection.limits;
     answer(
@@ -197,5 +203,64 @@ fn dotted_parts(table: &str) -> Result<Vec<String>, SystemError> {
             what: format!("table `{table}`"),
             hint: Some("name `table`, `schema.table` or `catalog.schema.table`".to_owned()),
         }),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests may")]
+mod tests {
+    use super::*;
+    use crate::domain::connection::{AdbcDriver, Limits, System};
+
+    struct Nothing;
+
+    impl CancelHandle for Nothing {
+        fn try_cancel(&self) -> adbc_core::error::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_is_gone_is_never_the_end_of_the_records() {
+        let settings = AdbcSettings {
+            kind: "duckdb",
+            driver: AdbcDriver::Named("duckdb".to_owned()),
+            options: Vec::new(),
+            schema: None,
+            file: None,
+            create_from: None,
+            is_written_meanwhile: false,
+        };
+        let connection = Connection {
+            name: "lake".to_owned(),
+            system: System::Adbc(settings.clone()),
+            timezone: None,
+            limits: Limits::default(),
+        };
+        for ends in [true, false] {
+            let (sender, chunks) = mpsc::channel(1);
+            let mut source = AdbcSource {
+                failures: Failures::of(&connection, &settings),
+                statement_timeout: Duration::from_secs(60),
+                driver: None,
+                cancel: Arc::new(Nothing),
+                begin: None,
+                chunks,
+            };
+            let reading = move || {
+                assert!(ends, "the driver gives up");
+                drop(sender.blocking_send(Ok(None)));
+            };
+            std::thread::spawn(move || drop(library::guarded(reading)))
+                .join()
+                .unwrap();
+            match source.next_chunk().await {
+                Ok(chunk) => assert!(ends && chunk.is_none()),
+                Err(error) => {
+                    let told = error.to_string();
+                    assert!(!ends && told.contains("the driver `duckdb`"), "{told}");
+                }
+            }
+        }
     }
 }

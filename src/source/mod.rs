@@ -13,7 +13,7 @@ mod text;
 pub(crate) use self::seam::{
     CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX, DescribedColumn, Pulled, Source, TableDescription,
 };
-use crate::domain::connection::{Connection, ReadSystem};
+use crate::domain::connection::{AdbcSettings, Connection, ReadSystem};
 use crate::domain::error::SystemError;
 use crate::domain::files::{CsvDialect, FilesSettings};
 use crate::domain::schema::Schema;
@@ -73,6 +73,14 @@ pub(crate) fn tables_of_files(
     settings: &FilesSettings,
 ) -> Result<Vec<String>, SystemError> {
     files::tables(connection, settings)
+}
+
+/// Names of the tables of a file that a driver reads.
+pub(crate) async fn tables_of_driver(
+    connection: &Connection,
+    settings: &AdbcSettings,
+) -> Result<Vec<String>, SystemError> {
+    adbc::tables(connection, settings).await
 }
 
 /// How the CSV of a table of files seems to be written; as usual for other files.

@@ -602,3 +602,41 @@ fn guards_canaries_conflicts_and_single_records_are_as_elsewhere() {
     let history = place.command(&["history", "scores", "--record", "N1", "--json"]);
     assert_eq!(history.code, 0, "{history}");
 }
+
+#[test]
+fn a_file_that_is_absent_is_made_by_its_script_once_and_whole() {
+    let place = upserting("");
+    connect(&place, "create_from = 'tables.sql'");
+    let file = place.path("crm.duckdb");
+    let rows = || place.command(&["run", "job", "--json"]);
+    for (script, told) in [
+        (None, "reading `"),
+        (
+            Some("CREATE TABLE accounts (id VARCHAR PRIMARY KEY); CREATE TABEL x (y INT);"),
+            "tables.sql` failed on `crm`",
+        ),
+    ] {
+        drop(std::fs::remove_file(&file));
+        if let Some(script) = script {
+            place.file("tables.sql", script);
+        }
+        let failed = rows();
+        assert_eq!(failed.code, 2, "{failed}");
+        assert!(failed.stderr.contains(told), "{failed}");
+        assert!(!file.exists(), "half of it was left");
+    }
+    place.file(
+        "tables.sql",
+        "CREATE TABLE accounts (id VARCHAR PRIMARY KEY, score DECIMAL(9,2), note VARCHAR, phone VARCHAR DEFAULT 'new');\n\
+         -- What is there already.\nINSERT INTO accounts (id, score) VALUES ('A1', 1);\n",
+    );
+    assert_eq!(rows().summary(), "4 read = 3 inserted + 1 updated");
+    place.file("tables.sql", "no script any more");
+    assert_eq!(rows().summary(), "4 read = 4 unchanged");
+    let left: Vec<_> = std::fs::read_dir(place.path("."))
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").file_name())
+        .filter(|name| name.to_string_lossy().starts_with(".writeback-"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}

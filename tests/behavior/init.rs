@@ -1,6 +1,6 @@
 //! A new project, from `writeback init` to its first run, as the README it makes says.
 
-use crate::harness::{Server, Workspace};
+use crate::harness::{DuckDb, Server, Workspace, drivers_folder};
 
 const FLAGS: [&str; 22] = [
     "--yes",
@@ -238,6 +238,58 @@ fn a_project_is_proposed_from_what_the_systems_hold() {
     assert_eq!(
         place.rows("ACCOUNTS"),
         "KUNDEN_NR,WERT,AM,OWNER\n00042,1087.5,2026-11-30,x\n00044,8,2026-12-02,y\n"
+    );
+}
+
+#[test]
+fn a_project_is_proposed_from_one_duckdb_file_for_another() {
+    let place = Workspace::on(Server::Sqlite);
+    DuckDb::open(&place.path("scores.duckdb"))
+        .execute("CREATE SCHEMA marts")
+        .execute("CREATE TABLE marts.scores (region VARCHAR NOT NULL, account VARCHAR, score DECIMAL(5,2), PRIMARY KEY (account))")
+        .execute("INSERT INTO marts.scores VALUES ('north', 'A1', 7.5), ('south', 'A2', 8)");
+    DuckDb::open(&place.path("crm.duckdb"))
+        .execute("CREATE TABLE accounts (ACCOUNT VARCHAR PRIMARY KEY, SCORE DECIMAL(5,2))")
+        .execute("INSERT INTO accounts VALUES ('A1', 1)");
+    let drivers = drivers_folder();
+    let command = |arguments: &[&str]| {
+        let drivers = drivers.to_str().expect("a plain path");
+        place.command_with(arguments, &[("ADBC_DRIVER_PATH", drivers)])
+    };
+    std::fs::remove_file(place.path("writeback.toml")).expect("a file");
+    let made = command(&[
+        "init",
+        "--yes",
+        "--source",
+        "scores.duckdb",
+        "--destination",
+        "crm.duckdb",
+        "--table",
+        "accounts",
+    ]);
+    assert_eq!(made.code, 0, "{made}");
+    assert!(
+        made.stdout
+            .contains("read 3 columns of `marts.scores`; `account` identifies a record"),
+        "{made}"
+    );
+    assert!(
+        made.stdout.contains("called like `region`: ignored"),
+        "{made}"
+    );
+    let schema = place.text("sql/marts.scores.sql");
+    assert!(
+        schema.contains("region TEXT NOT NULL") || schema.contains("\"region\" TEXT NOT NULL"),
+        "{schema}"
+    );
+    assert!(schema.contains("CREATE TABLE marts.scores ("), "{schema}");
+    let tested = command(&["test", "weekly", "--record", "A1", "--rollback"]);
+    assert_eq!(tested.code, 0, "{tested}");
+    let run = command(&["run", "weekly"]);
+    assert_eq!(run.code, 0, "{run}");
+    assert_eq!(
+        DuckDb::rows_of(&place.path("crm.duckdb"), "SELECT * FROM accounts"),
+        "A1,7.50\n"
     );
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use polars::prelude::{ParquetWriter, df};
 
-use crate::harness::{FIELDS, Ran, Server, Workspace};
+use crate::harness::{DuckDb, FIELDS, Ran, Server, Workspace, drivers_folder};
 
 /// Characters of text that compresses badly.
 const BLOCK_BYTES: usize = 1 << 20;
@@ -237,3 +237,37 @@ fn wide_rows_of_other_files_stay_within_the_bound() {
 }
 
 const MODEL: &str = "SELECT id, note FROM scores WHERE id >= 'A';\n";
+
+#[test]
+fn a_duckdb_file_that_is_sorted_and_grouped_stays_within_the_bound() {
+    const ROWS: u32 = 1_000_000;
+    let place = Workspace::on(Server::Sqlite);
+    DuckDb::open(&place.path("scores.duckdb")).execute(&format!(
+        "CREATE TABLE scores AS SELECT 'A' || i AS id, (i * 7919) % 1000 AS score, \
+         repeat(md5(i::VARCHAR), 4) AS note FROM range({ROWS}) t(i)"
+    ));
+    let scores = "[connections.scores]\nkind = 'duckdb'\nfile = 'scores.duckdb'\n";
+    let driver = format!(
+        "driver = '{}'\n",
+        drivers_folder().join("duckdb.toml").display()
+    );
+    place
+        .table(
+            "accounts",
+            "id VARCHAR(18) PRIMARY KEY, score INTEGER, note VARCHAR(200)",
+            "",
+        )
+        .file(
+            "writeback.toml",
+            &format!("{scores}{driver}{}", place.connection("crm")),
+        )
+        .file(
+            "sql/scores.sql",
+            "CREATE TABLE scores (id VARCHAR(18) PRIMARY KEY, score INTEGER, note VARCHAR(200));\n\
+             SELECT max(id) AS id, max(score) AS score, note FROM scores GROUP BY note \
+             ORDER BY note DESC LIMIT 50000;\n",
+        )
+        .job("source = 'scores'\nmatching = 'upsert'", FIELDS);
+    let run = stays_within_the_bound(&place, &["run", "job", "--json"], 0);
+    assert_eq!(run.summary(), "50000 read = 50000 inserted");
+}

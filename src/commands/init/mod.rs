@@ -51,7 +51,7 @@ pub(crate) struct InitArguments {
     /// Environment variable that holds the source's password; `-` for none
     #[arg(long, value_name = "NAME")]
     pub(crate) source_password_env: Option<String>,
-    /// Where records go: a SQLite file or a URL without a password
+    /// Where records go: a file of SQLite or DuckDB, or a URL without a password
     #[arg(long, value_name = "FILE|URL")]
     pub(crate) destination: Option<String>,
     /// Environment variable that holds the destination's password; `-` for none
@@ -233,15 +233,15 @@ async fn draft(
 ) -> Result<Draft, InitError> {
     let folder = arguments.folder.as_path();
     asker.tell("Step 1: the systems, and where their passwords are")?;
-    let question = "Where records come from (a file or folder of records, a SQLite file, or a url \
-                    without a password)";
+    let question = "Where records come from (a file or folder of records, a file of SQLite or DuckDB, \
+                    or a url without a password)";
     let source = asker.text(question, &arguments.source, "dashboard", &|text| {
         system(text).map(|_| ())
     })?;
     let named = NamedSource::parse(&source, folder);
     let password = &arguments.source_password_env;
     let source = with_password(asker, "it", &named.system, password, "DASHBOARD_PASSWORD")?;
-    let question = "Where they go (a SQLite file or a url without a password)";
+    let question = "Where they go (a file of SQLite or DuckDB, or a url without a password)";
     let destination = asker.text(
         question,
         &arguments.destination,
@@ -322,7 +322,7 @@ async fn records(
     notes: &mut Vec<String>,
 ) -> Result<(String, Vec<DraftColumn>, CsvDialect, bool), InitError> {
     let folder = arguments.folder.as_path();
-    let there = tables(source, folder);
+    let there = tables(source, folder).await;
     let mut usual = proposed_table(asker, named, diagram, &there)?;
     let mut flag = arguments.name.clone();
     loop {
@@ -545,7 +545,8 @@ fn system(text: &str) -> Result<DraftSystem, String> {
 fn check_destination(text: &str) -> Result<(), String> {
     match system(text)?.is_read_only() {
         true => Err(
-            "it is read, never written; name a database: a file ending in .db, or a url".to_owned(),
+            "it is read, never written; name a database: a file ending in .db or .duckdb, or a url"
+                .to_owned(),
         ),
         false => Ok(()),
     }

@@ -71,14 +71,26 @@ pub(super) struct SeenTable {
     pub(super) dialect: CsvDialect,
 }
 
-/// Names of the tables in a folder of files; none where there is no such folder.
-pub(super) fn tables(system: &DraftSystem, project: &Path) -> Vec<String> {
+/// Names of the tables in a folder of files or a file of DuckDB; none where there is no such one.
+pub(super) async fn tables(system: &DraftSystem, project: &Path) -> Vec<String> {
+    let is_there = system.path().is_none_or(|path| project.join(path).exists());
     let usual = CsvDialect::default();
     let connection = system.connect(project, None, &usual).ok();
-    let tables = connection.and_then(|connection| {
-        let settings = connection.system.files()?;
-        source::tables_of_files(&connection.name, settings).ok()
-    });
+    let Some(connection) = connection.filter(|_| is_there) else {
+        return Vec::new();
+    };
+    let tables = match &connection.system {
+        System::Files(settings) => source::tables_of_files(&connection.name, settings),
+        System::Adbc(settings) if settings.file.is_some() => {
+            source::tables_of_driver(&connection, settings).await
+        }
+        System::Sqlite(_)
+        | System::Postgres(_)
+        | System::Mysql(_)
+        | System::Adbc(_)
+        | System::Service(_) => return Vec::new(),
+    };
+    // Whoever names a table of it is told why it cannot be looked at.
     tables.unwrap_or_default()
 }
 

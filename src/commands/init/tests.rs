@@ -252,8 +252,8 @@ fn answers_that_are_none_are_told() {
             destination: Some("folder".to_owned()),
             ..usual()
         }),
-        "Where they go (a SQLite file or a url without a password): it is read, never written; name a database: \
-         a file ending in .db, or a url"
+        "Where they go (a file of SQLite or DuckDB, or a url without a password): it is read, never written; name a \
+         database: a file ending in .db or .duckdb, or a url"
     );
     let announced = || InitArguments {
         announced: true,

@@ -157,7 +157,11 @@ impl Failures {
 
     /// The thread ended without a word: a driver panicked, or there is a defect here.
     pub(crate) fn stopped(&self) -> SystemError {
-        self.failed("asking the driver", "its thread ended without an answer")
+        let whom = match &self.driver {
+            AdbcDriver::Named(name) => format!("asking the driver `{name}`"),
+            AdbcDriver::Profile(name) => format!("asking the driver of the profile `{name}`"),
+        };
+        self.failed(&whom, "it gave up without an answer")
     }
 
     /// A driver's text in one line, without the secrets it was given, nor a piece of one that it
@@ -239,6 +243,11 @@ fn is_not_allowed(message: &str) -> bool {
 
 /// The next thing to do about what a driver says.
 fn hint(message: &str) -> Option<String> {
+    if message.contains("Out of Memory Error") {
+        let hint = "raise `memory_limit` in the connection's options, such as `memory_limit = \"1GB\"`, or let \
+                    the model sort and group less";
+        return Some(hint.to_owned());
+    }
     let overflows = message.contains("overflow") && message.contains("timestamp");
     overflows.then(|| {
         "select it as `CAST(x AS TIMESTAMP_NTZ(6))`; or write `\"adbc.snowflake.sql.client_option.max_timestamp_precision\" = \

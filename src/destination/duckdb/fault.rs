@@ -92,6 +92,7 @@ mod tests {
             options: Vec::new(),
             schema: None,
             file: None,
+            create_from: None,
             is_written_meanwhile: false,
         };
         let connection = Connection {

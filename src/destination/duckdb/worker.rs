@@ -17,6 +17,7 @@ use crate::database::adbc::fault::Failures;
 use crate::database::adbc::{AdbcClient, FileAccess, Opened, open};
 use crate::domain::connection::{AdbcSettings, Connection};
 use crate::domain::error::SystemError;
+use crate::library;
 
 /// How much longer than its limits allow an answer is waited for, after the driver was told to give
 /// up.
@@ -81,7 +82,8 @@ impl Worker {
         };
         let spawned = std::thread::Builder::new()
             .name("duckdb".to_owned())
-            .spawn(work);
+            // What gives up in there takes its senders along, and so ends as an error out here.
+            .spawn(|| drop(library::guarded(work)));
         spawned.map_err(|error| failures.failed("starting a thread", error))?;
         let wait_max = limits.connect_timeout.saturating_add(limits.lock_timeout);
         let connected = tokio::time::timeout(wait_max, is_connected).await;

@@ -21,7 +21,9 @@ use crate::domain::object::{NameError, NamePart, resolve_name};
 use crate::domain::problem::{did_you_mean, quoted_list};
 use crate::domain::record::RECORD_POSITION;
 use crate::domain::schema::Schema;
-use crate::source::{CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX, DescribedColumn, Pulled};
+use crate::source::{
+    CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX, DescribedColumn, Pulled, TableDescription,
+};
 
 /// What is known of a statement before it runs.
 pub(super) struct Described {
@@ -29,8 +31,10 @@ pub(super) struct Described {
     pub(super) driver: Option<String>,
     /// What ends the statement from another thread.
     pub(super) cancel: Box<dyn CancelHandle>,
-    /// Of a table that is to be described.
-    pub(super) columns: Option<Vec<DescribedColumn>>,
+    /// The table that was to be described.
+    pub(super) table: Option<TableDescription>,
+    /// Names of the tables that were to be listed.
+    pub(super) tables: Vec<String>,
 }
 
 /// Tells whoever waits how far the thread has come.
@@ -73,7 +77,7 @@ pub(super) fn pull(
     schema: &Schema,
     mut sender: Sender,
     may_begin: oneshot::Receiver<()>,
-    chunks: &mpsc::Sender<Result<Pulled, SystemError>>,
+    chunks: &mpsc::Sender<Result<Option<Pulled>, SystemError>>,
 ) {
     let (mut statement, described) = match prepare(asked, schema, &mut sender) {
         Ok(prepared) => prepared,
@@ -85,19 +89,18 @@ pub(super) fn pull(
     if !sender.finish(Ok(described)) || may_begin.blocking_recv().is_err() {
         return;
     }
-    if let Err(error) = statement.hand_over(asked, schema, chunks) {
-        // Nobody is left to hear of it when the pull was given up.
-        drop(chunks.blocking_send(Err(error)));
-    }
+    let ended = statement.hand_over(asked, schema, chunks);
+    // Nobody is left to hear of it when the pull was given up.
+    drop(chunks.blocking_send(ended.map(|()| None)));
 }
 
 /// Describes a table.
 pub(super) fn describe(asked: &AdbcClient, table: &[String], mut sender: Sender) {
-    let described = describe_columns(asked, table, &mut sender);
+    let described = describe_table(asked, table, &mut sender);
     sender.finish(described);
 }
 
-fn describe_columns(
+fn describe_table(
     asked: &AdbcClient,
     table: &[String],
     sender: &mut Sender,
@@ -106,20 +109,56 @@ fn describe_columns(
     sender.connected();
     let path = statement.locate(asked, table)?;
     let yielded = statement.columns_of(asked, &path)?;
+    let told = statement.told_of_columns(asked, &path)?;
+    let of = |name: &str| told.iter().find(|told| told.name == name);
     let columns = yielded.fields().iter().map(|field| DescribedColumn {
         name: field.name().clone(),
         column_type: Reading::of(field)
             .ok()
             .and_then(|reading| reading.schema_type(field)),
         declared: field.data_type().to_string(),
-        nullable: true,
+        nullable: of(field.name()).is_none_or(|told| told.nullable),
     });
-    let columns = Some(columns.collect());
-    Ok(Described {
-        driver: None,
-        cancel: statement.statement.get_cancel_handle(),
+    let columns = columns.collect();
+    let key = told.iter().filter(|told| told.is_key);
+    let table = TableDescription {
+        name: table.to_vec(),
         columns,
+        primary_key: key.map(|told| told.name.clone()).collect(),
+        unique: Vec::new(),
+    };
+    Ok(Described {
+        table: Some(table),
+        ..statement.looked_at()
     })
+}
+
+/// Lists the tables of a DuckDB file.
+pub(super) fn list_tables(asked: &AdbcClient, mut sender: Sender) {
+    let listed = Statement::open(asked).and_then(|mut statement| {
+        sender.connected();
+        // Those of the schema that needs no name first.
+        let sql = "SELECT CASE schema_name WHEN 'main' THEN '' ELSE schema_name || '.' END || name \
+                   FROM (SELECT schema_name, table_name AS name FROM duckdb_tables() \
+                         WHERE NOT internal AND database_name = current_database() \
+                         UNION ALL \
+                         SELECT schema_name, view_name FROM duckdb_views() \
+                         WHERE NOT internal AND database_name = current_database()) \
+                   ORDER BY schema_name <> 'main', 1";
+        let rows = statement.texts(asked, "listing tables", sql)?;
+        Ok(Described {
+            tables: rows.into_iter().flatten().collect(),
+            ..statement.looked_at()
+        })
+    });
+    sender.finish(listed);
+}
+
+/// What DuckDB says of a column.
+struct ToldColumn {
+    name: String,
+    nullable: bool,
+    is_key: bool,
 }
 
 fn prepare(
@@ -151,8 +190,7 @@ fn prepare(
     }
     let described = Described {
         driver: statement.driver(),
-        cancel: statement.statement.get_cancel_handle(),
-        columns: None,
+        ..statement.looked_at()
     };
     Ok((statement, described))
 }
@@ -207,6 +245,67 @@ impl Statement {
                 .of_driver(&format!("looking at `{path}`"), &error)
         })?;
         Ok(reader.schema())
+    }
+
+    fn looked_at(&self) -> Described {
+        Described {
+            driver: None,
+            cancel: self.statement.get_cancel_handle(),
+            table: None,
+            tables: Vec::new(),
+        }
+    }
+
+    /// What the database says of a table's columns beyond their types, where it can be asked; of a
+    /// view it says nothing.
+    fn told_of_columns(
+        &mut self,
+        asked: &AdbcClient,
+        path: &str,
+    ) -> Result<Vec<ToldColumn>, SystemError> {
+        if self.known.name != "duckdb" {
+            return Ok(Vec::new());
+        }
+        let sql = format!(
+            "SELECT name, CAST(\"notnull\" AS VARCHAR), CAST(pk AS VARCHAR) FROM pragma_table_info('{}')",
+            path.replace('\'', "''")
+        );
+        let rows = self.texts(asked, &format!("looking at `{path}`"), &sql)?;
+        let told = rows
+            .into_iter()
+            .filter_map(|row| match <[String; 3]>::try_from(row) {
+                Ok([name, not_null, key]) => Some(ToldColumn {
+                    name,
+                    nullable: not_null != "true",
+                    is_key: key == "true",
+                }),
+                Err(_) => None,
+            });
+        Ok(told.collect())
+    }
+
+    /// The rows of a query whose columns are all texts; what is NULL is left out.
+    fn texts(
+        &mut self,
+        asked: &AdbcClient,
+        doing: &str,
+        sql: &str,
+    ) -> Result<Vec<Vec<String>>, SystemError> {
+        self.ask(asked, sql)?;
+        let failed = |error: Error| asked.failures.of_driver(doing, &error);
+        let reader = self.statement.execute().map_err(failed)?;
+        let mut rows = Vec::new();
+        for batch in reader {
+            let batch = batch.map_err(|error| failed(Error::from(error)))?;
+            for row in 0..batch.num_rows() {
+                let texts = batch.columns().iter().filter_map(|column| {
+                    let texts = column.as_string_opt::<i32>()?;
+                    texts.is_valid(row).then(|| texts.value(row).to_owned())
+                });
+                rows.push(texts.collect());
+            }
+        }
+        Ok(rows)
     }
 
     /// A table's path as SQL has it. Snowflake reads two parts as schema and table, where many
@@ -269,7 +368,7 @@ impl Statement {
         &mut self,
         asked: &AdbcClient,
         schema: &Schema,
-        chunks: &mpsc::Sender<Result<Pulled, SystemError>>,
+        chunks: &mpsc::Sender<Result<Option<Pulled>, SystemError>>,
     ) -> Result<(), SystemError> {
         let failures = &asked.failures;
         let reader = self
@@ -286,13 +385,13 @@ impl Statement {
             for (first, records) in slices(&batch) {
                 let added = chunk.add(&batch.slice(first, records));
                 added.map_err(|error| failures.failed("reading what the driver sent", error))?;
-                if chunk.is_full() && chunks.blocking_send(Ok(chunk.take())).is_err() {
+                if chunk.is_full() && chunks.blocking_send(Ok(Some(chunk.take()))).is_err() {
                     return Ok(());
                 }
             }
         }
         if chunk.records.height() > 0 {
-            drop(chunks.blocking_send(Ok(chunk.take())));
+            drop(chunks.blocking_send(Ok(Some(chunk.take()))));
         }
         Ok(())
     }

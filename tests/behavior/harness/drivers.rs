@@ -57,6 +57,16 @@ impl DuckDb {
         self
     }
 
+    /// What a query of a file yields, a row a line.
+    #[allow(dead_code, reason = "not every test binary uses all")]
+    pub(crate) fn rows_of(file: &Path, sql: &str) -> String {
+        let rows = Self::open(file).try_query(sql).expect("a query").rows;
+        let cells = |row: Vec<Option<String>>| row.into_iter().map(Option::unwrap_or_default);
+        rows.into_iter()
+            .map(|row| cells(row).collect::<Vec<_>>().join(",") + "\n")
+            .collect()
+    }
+
     /// Runs statements; of what a query yields every value as DuckDB's own text.
     pub(super) fn try_query(&mut self, sql: &str) -> Result<Rows, String> {
         let is_query = sql.trim_start().starts_with("SELECT");
