@@ -23,6 +23,9 @@ pub(crate) fn text(record: &SingleRecord) -> String {
     if !record.columns.is_empty() {
         text += &format!("{}\n", columns(record));
     }
+    if let Some(request) = &record.request {
+        text += &format!("`writeback undo --request {request}` takes this back\n");
+    }
     if let Some(alteration) = &record.alteration {
         text += &format!("{}\n", printable(&alteration.to_string()));
     }

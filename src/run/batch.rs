@@ -40,6 +40,8 @@ pub(super) struct Batch {
 pub(super) struct RequestTerms {
     /// What it is to hold before it is written; `None`: anything.
     pub(super) expected: Option<Arc<ExpectedRow>>,
+    /// Whether it is no request but a test, which is written as a run writes, and told of in full.
+    pub(super) is_test: bool,
 }
 
 impl Batch {

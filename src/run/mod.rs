@@ -63,6 +63,7 @@ pub(crate) mod single_record;
 mod snapshot;
 pub(crate) mod stop;
 mod swap;
+pub(crate) mod tested;
 pub(crate) mod trial;
 pub(crate) mod undo;
 pub(crate) mod verify;

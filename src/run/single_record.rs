@@ -1,5 +1,5 @@
-//! One record the whole way: pulled, conformed, mapped, matched, written, and read back from the
-//! database itself; or rolled back, so that nothing is left.
+//! One record the whole way: pulled, conformed, mapped, matched, written as a run writes, and read
+//! back from the destination itself; or rolled back, so that nothing is left.
 
 use std::borrow::Cow;
 
@@ -7,9 +7,8 @@ use polars::prelude::{DataFrame, IdxCa, IdxSize};
 use serde::Serialize;
 use tokio::task::block_in_place;
 
-use crate::destination::AnyDatabase;
 use crate::destination::seam::{Destination, LookUp, LookedUp, Transact};
-use crate::destination::service::AnyService;
+use crate::destination::{AnyDatabase, AnyDestination};
 use crate::domain::alteration::Cause;
 use crate::domain::before::Before;
 use crate::domain::conform::Sifted;
@@ -19,7 +18,6 @@ use crate::domain::match_rule::Decision;
 use crate::domain::outcome::{RejectReason, Rejection, Stage};
 use crate::domain::record::{cell_text, key_texts};
 use crate::domain::sameness::same;
-use crate::ledger::Ledger;
 use crate::run::conflicts::LastValues;
 use crate::run::conflicts::{Conflicts, kept};
 use crate::run::creating::{self, One};
@@ -30,6 +28,7 @@ use crate::run::push::error::PushError;
 use crate::run::reached::Hold;
 use crate::run::resolver::{Resolved, Resolver};
 use crate::run::selection::{Selected, Selection};
+use crate::run::tested::{TestAccount, Tested, TestedRecord};
 use crate::run::write::effect::Effect;
 use crate::run::write::judge::Decided;
 use crate::run::write::terms::Terms;
@@ -51,6 +50,9 @@ pub(crate) struct SingleRecord {
     pub(crate) key: String,
     pub(crate) outcome: SingleOutcome,
     pub(crate) rolled_back: bool,
+    /// By which an undo takes back what was written; absent if nothing was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) request: Option<String>,
     /// What the database holds other than it was written, and the likely cause, in one sentence.
     pub(crate) alteration: Option<String>,
     /// In the layout's order; empty if nothing was looked up.
@@ -130,8 +132,9 @@ pub(crate) async fn try_record(
     key: &str,
     selection: Selection,
     ending: Ending,
-    (ledger, job): (&Ledger, &str),
+    account: TestAccount<'_>,
 ) -> Result<SingleRecord, RunError> {
+    let (ledger, job) = (account.ledger, account.job);
     let wanted = find(plan, key, selection).await;
     let plan = &*plan;
     let wanted = match wanted {
@@ -143,6 +146,7 @@ pub(crate) async fn try_record(
         key: key.to_owned(),
         outcome,
         rolled_back: ending == Ending::Rollback,
+        request: None,
         alteration: None,
         columns: Vec::new(),
         last_written: None,
@@ -157,8 +161,13 @@ pub(crate) async fn try_record(
         Wanted::Record(record) => record,
         Wanted::Outcome(outcome) => return Ok(report(outcome)),
     };
+    let account = match ending {
+        Ending::Commit => Some(account),
+        Ending::Rollback => None,
+    };
     if plan.creation.is_none() {
-        return Ok(written(plan, &record, last.as_ref(), ending, report).await?);
+        let tested = tested_record(plan, key, &record, last.as_ref());
+        return Ok(written(tested, account, report).await?);
     }
     match creating::judge_one(plan, &record, ledger, job).await? {
         One::LeftAlone(reason) => Ok(report(SingleOutcome::Skipped {
@@ -171,7 +180,8 @@ pub(crate) async fn try_record(
         })),
         One::Made(made) => {
             let complete = plan.mapping.complete(&made);
-            let written = written(plan, &complete, None, ending, report).await?;
+            let tested = tested_record(plan, key, &complete, None);
+            let written = written(tested, account, report).await?;
             if ending == Ending::Commit {
                 creating::remember_one(plan, &made, ledger, job).await?;
             }
@@ -180,39 +190,69 @@ pub(crate) async fn try_record(
     }
 }
 
-/// Writes a record and reads its row back; `report` tells of it.
+fn tested_record<'a>(
+    plan: &'a Plan,
+    key: &'a str,
+    record: &'a DataFrame,
+    last: Option<&'a LastValues>,
+) -> TestedRecord<'a> {
+    TestedRecord {
+        plan,
+        key,
+        record,
+        last,
+    }
+}
+
+/// Writes a record and reads its row back; `report` tells of it. Without an account it is rolled
+/// back.
 async fn written(
-    plan: &Plan,
-    record: &DataFrame,
-    last: Option<&LastValues>,
-    ending: Ending,
+    tested: TestedRecord<'_>,
+    account: Option<TestAccount<'_>>,
     report: impl Fn(SingleOutcome) -> SingleRecord,
 ) -> Result<SingleRecord, PushError> {
-    match write_and_read_back(plan, record, last, ending).await {
-        Ok(ReadBack {
-            outcome,
-            columns,
-            alteration,
-            last_written,
-        }) => Ok(SingleRecord {
-            alteration,
-            columns,
-            last_written,
-            ..report(outcome)
-        }),
-        Err(SystemError::Refused {
-            message, column, ..
-        }) => Ok(report(SingleOutcome::Rejected {
-            stage: Stage::Destination,
-            column,
-            reason: message,
-        })),
-        Err(source) => Err(PushError::Push {
-            write_back: plan.write_back.name.clone(),
-            connection: plan.destination.name.clone(),
-            source: Box::new(source),
-        }),
-    }
+    let plan = tested.plan;
+    let failed = |source: SystemError| PushError::Push {
+        write_back: plan.write_back.name.clone(),
+        connection: plan.destination.name.clone(),
+        source: Box::new(source),
+    };
+    let (read_back, request) = match account {
+        None => match rolled_back(tested).await {
+            Ok(read_back) => (read_back, None),
+            Err(SystemError::Refused {
+                message, column, ..
+            }) => {
+                return Ok(report(SingleOutcome::Rejected {
+                    stage: Stage::Destination,
+                    column,
+                    reason: message,
+                }));
+            }
+            Err(source) => return Err(failed(source)),
+        },
+        Some(account) => match account.write(tested).await? {
+            (Tested::Refused(rejection), _) => return Ok(report(rejected(rejection))),
+            (Tested::Decided(decided), id) => {
+                let is_write = decided.decisions.iter().any(Decision::is_write);
+                let read_back = read_again(tested, *decided).await.map_err(failed)?;
+                (read_back, is_write.then_some(id))
+            }
+        },
+    };
+    let ReadBack {
+        outcome,
+        columns,
+        alteration,
+        last_written,
+    } = read_back;
+    Ok(SingleRecord {
+        alteration,
+        columns,
+        last_written,
+        request,
+        ..report(outcome)
+    })
 }
 
 /// What was last written of the record, if a field keeps someone else's values.
@@ -345,68 +385,13 @@ struct ReadBack {
     last_written: Option<Vec<u8>>,
 }
 
-/// Writes the record and reads it back.
-async fn write_and_read_back(
-    plan: &Plan,
-    record: &DataFrame,
-    last: Option<&LastValues>,
-    ending: Ending,
-) -> Result<ReadBack, SystemError> {
-    match plan.destination.system.service() {
-        Some(_) => by_requests(plan, record, last, ending).await,
-        None => in_transaction(plan, record, last, ending).await,
-    }
-}
-
-/// Writes the record in one transaction; reads it back in a new one, or in the same before it is
-/// rolled back.
-async fn in_transaction(
-    plan: &Plan,
-    record: &DataFrame,
-    last: Option<&LastValues>,
-    ending: Ending,
-) -> Result<ReadBack, SystemError> {
-    let mut database = AnyDatabase::connect(&plan.destination).await?;
-    let decided = match write(plan, &mut database, record, last, Hold::Loose, ending).await {
-        Err(SystemError::Missed { .. }) => {
-            write(plan, &mut database, record, last, Hold::Locked, ending).await?
-        }
-        decided => decided?,
-    };
-    let after = match ending {
-        Ending::Rollback => {
-            if let Err(error) = database.try_commit().await {
-                drop(database.rollback().await);
-                return Err(error);
-            }
-            let after = database
-                .look_up(&plan.layout, record, Before::OfAll)
-                .await?;
-            database.rollback().await?;
-            after
-        }
-        Ending::Commit => {
-            database.commit().await?;
-            database.close().await;
-            database = AnyDatabase::connect(&plan.destination).await?;
-            database
-                .look_up(&plan.layout, record, Before::OfAll)
-                .await?
-        }
-    };
-    let is_kept = ending == Ending::Commit && last.is_some();
-    Ok(read_back(plan, record, decided, &after, is_kept, database).await)
-}
-
-/// Writes the record by requests to a web API, which is then asked what it holds.
-/// Errors: `Failed`, if it is to be rolled back.
-async fn by_requests(
-    plan: &Plan,
-    record: &DataFrame,
-    last: Option<&LastValues>,
-    ending: Ending,
-) -> Result<ReadBack, SystemError> {
-    if ending == Ending::Rollback {
+/// Writes the record in one transaction, reads it back in it, and takes it back.
+/// Errors: `Failed`, of a web API.
+async fn rolled_back(tested: TestedRecord<'_>) -> Result<ReadBack, SystemError> {
+    let TestedRecord {
+        plan, record, last, ..
+    } = tested;
+    if plan.destination.system.service().is_some() {
         return Err(SystemError::Failed {
             connection: plan.destination.name.clone(),
             doing: "taking a test back".to_owned(),
@@ -416,10 +401,36 @@ async fn by_requests(
             ),
         });
     }
-    let mut service = AnyService::connect(&plan.destination).await?;
-    let decided = task(plan).write_single(&mut service, record, last).await?;
-    let after = service.look_up(&plan.layout, record, Before::OfAll).await?;
-    Ok(read_back(plan, record, decided, &after, last.is_some(), service).await)
+    let mut database = AnyDatabase::connect(&plan.destination).await?;
+    let decided = match write(plan, &mut database, record, last, Hold::Loose).await {
+        Err(SystemError::Missed { .. }) => {
+            write(plan, &mut database, record, last, Hold::Locked).await?
+        }
+        decided => decided?,
+    };
+    if let Err(error) = database.try_commit().await {
+        drop(database.rollback().await);
+        return Err(error);
+    }
+    let after = database
+        .look_up(&plan.layout, record, Before::OfAll)
+        .await?;
+    database.rollback().await?;
+    Ok(read_back(plan, record, decided, &after, false, database).await)
+}
+
+/// Reads what was written back over a connection of its own.
+async fn read_again(
+    TestedRecord {
+        plan, record, last, ..
+    }: TestedRecord<'_>,
+    decided: Decided,
+) -> Result<ReadBack, SystemError> {
+    let mut destination = AnyDestination::connect(&plan.destination).await?;
+    let after = destination
+        .look_up(&plan.layout, record, Before::OfAll)
+        .await?;
+    Ok(read_back(plan, record, decided, &after, last.is_some(), destination).await)
 }
 
 /// What the record's row held and holds, beside what was written.
@@ -475,12 +486,8 @@ async fn write(
     record: &DataFrame,
     last: Option<&LastValues>,
     hold: Hold,
-    ending: Ending,
 ) -> Result<Decided, SystemError> {
-    match ending {
-        Ending::Commit => destination.begin().await?,
-        Ending::Rollback => destination.begin_trial().await?,
-    }
+    destination.begin_trial().await?;
     let manner = Manner {
         before: Before::OfAll,
         expected: Differing::Many,

@@ -8,6 +8,7 @@ use super::error::RunError;
 use super::plan::{self, Until};
 use super::selection::Selection;
 use super::single_record::{self, Ending, SingleOutcome, SingleRecord};
+use super::tested::TestAccount;
 use crate::config::{CheckedJob, Project};
 use crate::domain::cycle::Cycle;
 use crate::domain::mapping::{NO_RUN, RunFacts};
@@ -71,7 +72,11 @@ impl Trial<'_> {
                 self.key,
                 selection,
                 self.ending,
-                (ledger, &job.name),
+                TestAccount {
+                    project: self.project,
+                    ledger,
+                    job: &job.name,
+                },
             )
             .await?;
             if let Some(segment) = &record.last_written {

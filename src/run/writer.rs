@@ -147,6 +147,8 @@ pub(crate) struct Writer {
     held_up: Vec<HeldUp>,
     /// What was seen of the row of the latest request's record.
     pub(super) seen: Option<Seen>,
+    /// What was decided about the record of a test.
+    pub(super) decided: Option<Decided>,
 }
 
 /// What writers of single records hand on to one another.
@@ -339,6 +341,7 @@ impl Writer {
             tally: Tally::default(),
             held_up: Vec::new(),
             seen: None,
+            decided: None,
         }
     }
 
@@ -673,6 +676,7 @@ impl Writer {
         if batch.request.is_some() && share.of(batch).is_some() {
             let effect = self.context.effect(batch, &decided)?;
             self.seen = Some(effect.seen());
+            self.note_test(batch, &decided);
         }
         let prepared = self
             .prepare(batch, decided, sent, attempts, &share, earlier)
@@ -901,10 +905,13 @@ impl Writer {
                 expected: self.differing,
                 hold,
             },
-            Some(_) => Manner {
+            Some(request) => Manner {
                 before: Before::OfAll,
                 expected: Differing::Many,
-                hold: Hold::Locked,
+                hold: match request.is_test {
+                    true => hold,
+                    false => Hold::Locked,
+                },
             },
         };
         let request = batch.request.as_ref();
@@ -940,6 +947,15 @@ impl Writer {
             Some(positions) => decided.spread(all, positions),
             None => decided,
         })
+    }
+
+    /// Keeps what was decided about a test's record, to be shown beside what its row then holds.
+    pub(super) fn note_test(&mut self, batch: &Batch, decided: &Decided) {
+        let is_test = batch
+            .request
+            .as_ref()
+            .is_some_and(|request| request.is_test);
+        self.decided = is_test.then(|| decided.copied());
     }
 
     /// Keeps which of a batch's values were left alone, if any.

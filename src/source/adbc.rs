@@ -210,7 +210,7 @@ fn dotted_parts(table: &str) -> Result<Vec<String>, SystemError> {
 #[expect(clippy::unwrap_used, reason = "tests may")]
 mod tests {
     use super::*;
-    use crate::domain::connection::{AdbcDriver, Limits, System};
+    use crate::domain::connection::{AdbcDriver, DriverKind, Limits, System};
 
     struct Nothing;
 
@@ -223,7 +223,7 @@ mod tests {
     #[tokio::test]
     async fn a_thread_that_is_gone_is_never_the_end_of_the_records() {
         let settings = AdbcSettings {
-            kind: "duckdb",
+            kind: DriverKind::Duckdb,
             driver: AdbcDriver::Named("duckdb".to_owned()),
             options: Vec::new(),
             schema: None,

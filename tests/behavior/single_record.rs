@@ -29,6 +29,52 @@ fn one_record_is_written_and_shown_before_and_after() {
 }
 
 #[test]
+fn what_stays_of_a_test_stands_in_history_and_is_taken_back() {
+    for server in Server::ALL {
+        let place = Workspace::accounts(server, ROWS, SOURCE);
+        place.job("matching = 'upsert'", FIELDS);
+        let updated = record(&place.command(&["test", "job", "--record", "A1", "--json"]));
+        let inserted = place.command(&["test", "job", "--record", "A3"]);
+        let unchanged = record(&place.command(&["test", "job", "--record", "A1", "--json"]));
+        assert_eq!(
+            unchanged["request"],
+            Value::Null,
+            "on {server}: {unchanged}"
+        );
+        let history = place.command(&["history", "scores", "--record", "A1"]);
+        assert!(
+            history.stdout.contains("writeback test"),
+            "on {server}: {history}"
+        );
+        let verified = place.command(&["verify", "job"]);
+        assert_eq!(verified.code, 0, "on {server}: {verified}");
+        let run = place.run();
+        assert_eq!(
+            run.summary(),
+            "4 read = 1 updated + 2 unchanged + 1 rejected",
+            "on {server}"
+        );
+        let id = updated["request"].as_str().expect("an id");
+        let undone = place.command(&["undo", "--request", id]);
+        assert_eq!(undone.code, 0, "on {server}: {undone}");
+        let told = inserted.stdout.lines().last().unwrap_or_default();
+        let words: Vec<&str> = told.trim_matches('`').split(['`', ' ']).collect();
+        assert_eq!(
+            &words[..3],
+            ["writeback", "undo", "--request"],
+            "on {server}: {inserted}"
+        );
+        let undone = place.command(&["undo", "--request", words[3], "--delete-created"]);
+        assert_eq!(undone.code, 0, "on {server}: {undone}");
+        assert_eq!(
+            place.rows("accounts"),
+            "id,score,note,phone\nA1,10,old,555\nA2,21,new,555\n",
+            "on {server}"
+        );
+    }
+}
+
+#[test]
 fn rollback_shows_the_same_and_leaves_nothing() {
     for server in Server::ALL {
         for (mode, record) in [("update_only", "A1"), ("upsert", "A3")] {

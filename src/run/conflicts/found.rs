@@ -8,7 +8,7 @@ use crate::domain::layout::Layout;
 use crate::run::write::mask::Mask;
 
 /// What was found of values in which someone else's are kept, record by record of a batch.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Conflicts {
     /// Ascending by record, then by field.
     pub(super) kept: Vec<Kept>,

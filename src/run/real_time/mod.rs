@@ -268,42 +268,8 @@ impl Post {
     }
 
     fn context(&self, layout: &Arc<Layout>, place: RequestPlace, stop: &Stop) -> WriterContext {
-        let plan = &self.plan;
-        let folder = run_folder(&self.project, place.run).join(&plan.write_back.name);
-        let journal = plan.journal_table.clone().map(|journal| {
-            let facts = RunFacts {
-                run: place.run,
-                job: self.job.clone(),
-                cycle: Cycle {
-                    id: format!("request {}", place.request),
-                    completed_at: Utc::now(),
-                },
-                started_at: Utc::now(),
-            };
-            JournalTable::new(
-                journal,
-                facts,
-                &plan.write_back.name,
-                &plan.destination.name,
-            )
-        });
-        WriterContext {
-            write_back: plan.write_back.name.clone(),
-            connection: plan.destination.clone(),
-            layout: Arc::clone(layout),
-            work: Work::Deliver,
-            id: place.id(),
-            ledger: self.ledger.clone(),
-            journal,
-            images_folder: images::folder_in(&folder),
-            keeps_before_images: plan.write_back.before_images_kept.is_some(),
-            conflicts_folder: kept::folder_in(&folder),
-            progress: Arc::new(Silent),
-            stop: stop.clone(),
-            stopping: AtomicBool::new(false),
-            connected: AtomicUsize::new(0),
-            reading_ahead: None,
-        }
+        let account = (&self.ledger, self.job.as_str());
+        writer_context(&self.plan, &self.project, account, layout, place, stop)
     }
 
     fn batch(&self, mapped: &Mapped, place: RequestPlace) -> Batch {
@@ -319,6 +285,7 @@ impl Post {
             last_written: None,
             request: Some(Box::new(RequestTerms {
                 expected: mapped.expected.clone(),
+                is_test: false,
             })),
         }
     }
@@ -332,6 +299,52 @@ impl Post {
     fn give_back(&self, tools: Tools) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.push(tools);
+    }
+}
+
+/// What the record at a place of a day's run is written with.
+pub(super) fn writer_context(
+    plan: &Plan,
+    project: &Project,
+    (ledger, job): (&Ledger, &str),
+    layout: &Arc<Layout>,
+    place: RequestPlace,
+    stop: &Stop,
+) -> WriterContext {
+    let folder = run_folder(project, place.run).join(&plan.write_back.name);
+    let journal = plan.journal_table.clone().map(|journal| {
+        let facts = RunFacts {
+            run: place.run,
+            job: job.to_owned(),
+            cycle: Cycle {
+                id: format!("request {}", place.request),
+                completed_at: Utc::now(),
+            },
+            started_at: Utc::now(),
+        };
+        JournalTable::new(
+            journal,
+            facts,
+            &plan.write_back.name,
+            &plan.destination.name,
+        )
+    });
+    WriterContext {
+        write_back: plan.write_back.name.clone(),
+        connection: plan.destination.clone(),
+        layout: Arc::clone(layout),
+        work: Work::Deliver,
+        id: place.id(),
+        ledger: ledger.clone(),
+        journal,
+        images_folder: images::folder_in(&folder),
+        keeps_before_images: plan.write_back.before_images_kept.is_some(),
+        conflicts_folder: kept::folder_in(&folder),
+        progress: Arc::new(Silent),
+        stop: stop.clone(),
+        stopping: AtomicBool::new(false),
+        connected: AtomicUsize::new(0),
+        reading_ahead: None,
     }
 }
 

@@ -75,53 +75,6 @@ impl Task<'_> {
         let is_on_terms = self.terms.expected.is_some() || self.terms.reserved.is_some();
         matches!(self.work, Work::Swap(_)) || last.is_some() || is_on_terms
     }
-
-    /// Writes one record and returns what was decided about it.
-    /// Errors: `Refused`, in the API's own words; what the request came to, if that is not known.
-    pub(crate) async fn write_single(
-        &self,
-        service: &mut AnyService,
-        record: &DataFrame,
-        last: Option<&LastValues>,
-    ) -> Result<Decided, SystemError> {
-        let half_way = HalfWay::default();
-        let decided = self
-            .judged(service, record, last, Before::OfAll, half_way)
-            .await?;
-        let effect = Effect::mapped(self.layout, record, &decided);
-        let guarded = self.is_guarded(last);
-        let mut replies = Vec::new();
-        for request in requests(service, &effect, &decided, &[], guarded) {
-            replies.extend(service.apply(self.layout, effect.sent(), &request).await?);
-        }
-        for reply in replies {
-            self.expect_done(reply)?;
-        }
-        Ok(decided)
-    }
-
-    fn expect_done(&self, reply: Reply) -> Result<(), SystemError> {
-        let connection = self.connection.name.clone();
-        let missed = |what: &str| SystemError::Missed {
-            connection: connection.clone(),
-            what: what.to_owned(),
-        };
-        match reply {
-            Reply::Done { .. } => Ok(()),
-            Reply::Refused { message, column } => Err(SystemError::Refused {
-                message,
-                column,
-                clashes: false,
-            }),
-            Reply::Again { why, .. } => Err(SystemError::Contended {
-                connection,
-                source: why.into(),
-            }),
-            Reply::ChangedSince => Err(missed("somebody changed the record meanwhile")),
-            Reply::Gone => Err(missed("the record is gone that was there a moment ago")),
-            Reply::Unknown => Err(unanswered(&connection)),
-        }
-    }
 }
 
 fn unanswered(connection: &str) -> SystemError {
@@ -470,6 +423,7 @@ impl Writer {
             let effect = context.effect(batch, &decided)?;
             if request.is_some() {
                 self.seen = Some(effect.seen());
+                self.note_test(batch, &decided);
             }
             self.tell_intent(way, &effect, &decided, &positions).await?;
             let guarded = task.is_guarded(last.as_ref());

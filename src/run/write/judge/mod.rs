@@ -36,6 +36,28 @@ impl Decided {
         }
     }
 
+    /// The same once more, to be shown once it is carried out.
+    pub(crate) fn copied(&self) -> Self {
+        let LookedUp {
+            found,
+            before,
+            stored,
+            candidates,
+            lists,
+        } = &self.looked_up;
+        Self {
+            looked_up: LookedUp {
+                found: found.clone(),
+                before: before.clone(),
+                stored: stored.clone(),
+                candidates: candidates.clone(),
+                lists: lists.clone(),
+            },
+            decisions: self.decisions.clone(),
+            conflicts: self.conflicts.clone(),
+        }
+    }
+
     /// As of a batch of `records`, of which only those at `positions`, which ascend, were decided
     /// about.
     pub(crate) fn spread(self, records: usize, positions: &[IdxSize]) -> Self {
