@@ -31,8 +31,8 @@ pub(crate) struct Ledger {
     together: Together,
     /// Of this connection, to be sealed by the end of each transaction.
     changes: Changes,
-    /// Who reads waits for nobody who writes.
-    pub(super) reading: Arc<Mutex<SqliteConnection>>,
+    /// Who reads waits for nobody who writes; opened for the first who does.
+    reading: Arc<Mutex<Option<SqliteConnection>>>,
 }
 
 /// Tells a file from every other, whatever its name.
@@ -77,9 +77,6 @@ impl Ledger {
             .await
             .map_err(|error| database_error("open", &file, error))?;
         let connection = Arc::new(Mutex::new(connection));
-        let reading = connect_telling(&file)
-            .await
-            .map_err(|error| database_error("open", &file, error))?;
         let opened =
             FileNumber::of(&file).map_err(|error| LedgerError::io("open", &file, error))?;
         Ok(Self {
@@ -89,7 +86,7 @@ impl Ledger {
             connection,
             together: Together::default(),
             changes,
-            reading: Arc::new(Mutex::new(reading)),
+            reading: Arc::default(),
         })
     }
 
@@ -128,6 +125,18 @@ impl Ledger {
         let written = written.map_err(|fault| fault.of(doing, &self.file));
         fault::point(doing);
         written
+    }
+
+    /// Closes its connections, of which nobody else has a part any more.
+    #[cfg(test)]
+    pub(super) async fn close(self) {
+        use sqlx::Connection as _;
+        let sole = "nobody else has a part in it";
+        let writing = Arc::into_inner(self.connection).expect(sole).into_inner();
+        let reading = Arc::into_inner(self.reading).expect(sole).into_inner();
+        for connection in [reading, Some(writing)].into_iter().flatten() {
+            connection.close().await.expect("a connection closes");
+        }
     }
 
     /// How many transactions there were.
@@ -180,10 +189,21 @@ impl Ledger {
         &self,
         work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, Fault>,
     ) -> Result<T, LedgerError> {
-        let mut connection = self.reading.lock().await;
-        transact(&mut connection, "BEGIN", work)
+        let mut reading = self.reading.lock().await;
+        let connection = match reading.take() {
+            Some(connection) => connection,
+            None => self.connect_again().await?,
+        };
+        transact(reading.insert(connection), "BEGIN", work)
             .await
             .map_err(|fault| fault.of("read", &self.file))
+    }
+
+    /// Another connection to the file that is open, and to no other that stands in its place.
+    async fn connect_again(&self) -> Result<SqliteConnection, LedgerError> {
+        self.expect_in_place()?;
+        let connection = connect_telling(&self.file).await;
+        connection.map_err(|error| database_error("open", &self.file, error))
     }
 
     /// As [`Ledger::write`], about one write-back, which `work` is given by its number.

@@ -3,10 +3,8 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta};
-use sqlx::Connection as _;
 use tempfile::TempDir;
 
 use super::*;
@@ -877,10 +875,7 @@ async fn told(ledger: &Ledger) -> Result<String, LedgerError> {
 }
 
 async fn close(ledger: Ledger) {
-    for connection in [ledger.reading, ledger.connection] {
-        let connection = Arc::into_inner(connection).unwrap().into_inner();
-        connection.close().await.unwrap();
-    }
+    ledger.close().await;
 }
 
 #[tokio::test]

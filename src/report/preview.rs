@@ -7,7 +7,7 @@ use std::path::Path;
 
 use comfy_table::{Cell, CellAlignment, presets};
 
-use crate::domain::counted::{counted, counted_batches};
+use crate::domain::counted::{counted, in_batches};
 use crate::domain::outcome::grouped;
 use crate::domain::printable::printable;
 use crate::report::run::{as_written, kept_counts};
@@ -63,8 +63,8 @@ pub(crate) fn text(job: &str, previews: &[WriteBackPreview], files: Files<'_>) -
 }
 
 fn section(job: &str, preview: &WriteBackPreview) -> String {
-    let batches = counted_batches(preview.batches);
-    let mut text = format!("{job}  {}  {}  in {batches}\n", preview.name, preview.tally);
+    let batches = in_batches(preview.batches);
+    let mut text = format!("{job}  {}  {}  {batches}\n", preview.name, preview.tally);
     text += &format!(
         "time: {}\n{}\n",
         expectation(preview.expected),

@@ -14,16 +14,39 @@ pub(crate) fn table(style: &str) -> Table {
     table
         .load_preset(style)
         .set_content_arrangement(ContentArrangement::Dynamic);
-    if table.width().is_none() {
-        table.set_width(WIDTH_WITHOUT_TERMINAL);
-    }
+    table.set_width(columns().count);
     table
+}
+
+/// Columns there are for a line.
+struct Columns {
+    count: u16,
+    /// Whether lines are to stay within them, as a terminal breaks longer ones.
+    is_bound: bool,
+}
+
+/// Those of the terminal; without one, those that `COLUMNS` says, if a page has more.
+fn columns() -> Columns {
+    let bound = |count| Columns {
+        count,
+        is_bound: true,
+    };
+    let said = || std::env::var("COLUMNS").ok()?.parse().ok();
+    match Table::new().width() {
+        Some(terminal) => bound(terminal),
+        None => match said() {
+            Some(count) if count < WIDTH_WITHOUT_TERMINAL => bound(count),
+            Some(_) | None => Columns {
+                count: WIDTH_WITHOUT_TERMINAL,
+                is_bound: false,
+            },
+        },
+    }
 }
 
 /// Text in lines that fit where they are read, each behind an indent.
 pub(crate) fn wrapped(text: &str, indent: &str) -> String {
-    let columns = Table::new().width().unwrap_or(WIDTH_WITHOUT_TERMINAL);
-    let columns = usize::from(columns.max(TEXT_WIDTH_MIN));
+    let columns = usize::from(columns().count.max(TEXT_WIDTH_MIN));
     let mut lines = String::new();
     let mut line = String::new();
     for word in text.split_whitespace() {
@@ -55,8 +78,8 @@ pub(crate) fn fitted(mut table: Table, texts: &[usize]) -> String {
         });
     }
     let told = table.trim_fmt();
-    let columns = table.width().map_or(usize::MAX, usize::from);
-    match told.lines().all(|line| line.chars().count() <= columns) || !table.is_tty() {
+    let width = table.width().map_or(usize::MAX, usize::from);
+    match told.lines().all(|line| line.chars().count() <= width) || !columns().is_bound {
         true => told,
         false => stacked.unwrap_or(told),
     }

@@ -10,7 +10,7 @@ use super::{
     CELL_CHARACTERS_MAX, expectation, median, number, pair_count, shown, spread_after,
     spread_before, statements,
 };
-use crate::domain::counted::counted_batches;
+use crate::domain::counted::in_batches;
 use crate::domain::outcome::{Tally, grouped};
 use crate::domain::printable::printable;
 use crate::domain::value::Kind;
@@ -84,7 +84,7 @@ fn section(id: &str, job: &str, preview: &WriteBackPreview) -> Markup {
             }
             p { (preview.tally.to_string()) }
             p.muted {
-                "In " (counted_batches(preview.batches)) "; " (statements(preview.statements)) ". Time: "
+                (capitalised(&in_batches(preview.batches))) "; " (statements(preview.statements)) ". Time: "
                 (expectation(preview.expected)) "."
             }
             (outcomes(id, preview.tally))
@@ -95,6 +95,12 @@ fn section(id: &str, job: &str, preview: &WriteBackPreview) -> Markup {
             (skips(&preview.skips, preview.tally.skipped.saturating_sub(preview.parked)))
         }
     }
+}
+
+fn capitalised(text: &str) -> String {
+    let mut signs = text.chars();
+    let first = signs.next().map(|sign| sign.to_ascii_uppercase());
+    first.into_iter().chain(signs).collect()
 }
 
 fn outcomes(id: &str, tally: Tally) -> Markup {
