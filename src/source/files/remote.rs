@@ -52,7 +52,7 @@ enum Origin {
         files: BTreeMap<String, Listed>,
     },
     Web {
-        web: Web,
+        web: Box<Web>,
         /// Nobody lists them: the connection names them.
         names: Vec<String>,
     },
@@ -88,7 +88,10 @@ impl Remote {
                 if names.is_empty() {
                     names.extend(file);
                 }
-                Origin::Web { web, names }
+                Origin::Web {
+                    web: Box::new(web),
+                    names,
+                }
             }
             FileStore::S3 | FileStore::Google | FileStore::Azure => {
                 let store = Store::open(folder, &trouble)?;
