@@ -278,6 +278,20 @@ impl AnyDestination {
             Self::Service(service) => service.completed(object, names).await,
         }
     }
+
+    /// The value that people see as `label` in a column of an object, where a destination tells the
+    /// two apart.
+    pub(crate) async fn value_seen_as(
+        &mut self,
+        object: &Object,
+        column: &str,
+        label: &str,
+    ) -> Result<Option<String>, SystemError> {
+        match self {
+            Self::Database(_) => Ok(None),
+            Self::Service(service) => service.value_seen_as(object, column, label).await,
+        }
+    }
 }
 
 impl LookUp for AnyDestination {
@@ -304,22 +318,6 @@ impl LookUp for AnyDestination {
         match self {
             Self::Database(database) => database.surely_unchanged(layout, records, rows_max).await,
             Self::Service(service) => service.surely_unchanged(layout, records, rows_max).await,
-        }
-    }
-}
-
-impl AnyDestination {
-    /// The value that people see as `label` in a column of an object, where a destination tells the
-    /// two apart.
-    pub(crate) async fn value_seen_as(
-        &mut self,
-        object: &Object,
-        column: &str,
-        label: &str,
-    ) -> Result<Option<String>, SystemError> {
-        match self {
-            Self::Database(_) => Ok(None),
-            Self::Service(service) => service.value_seen_as(object, column, label).await,
         }
     }
 }
