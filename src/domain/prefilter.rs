@@ -14,6 +14,10 @@ pub(crate) const RECORDS_MIN: u64 = 20_000;
 /// about twice as long as reading a row.
 const ROWS_PER_UNCHANGED: usize = 2;
 
+/// Records of a partition whose rows are read before those of all its others, where it is not known
+/// whether that pays: few enough that nobody misses the time.
+pub(crate) const PROBE_RECORDS: usize = 2_048;
+
 /// Partitions that are passed over at most until it is tried again.
 const PASSED_OVER_MAX: u32 = 64;
 
@@ -48,6 +52,8 @@ pub(crate) struct Worth {
     left: u32,
     /// Partitions that are passed over the next time it does not pay.
     next: u32,
+    /// Whether the last one that was read paid.
+    is_proven: bool,
 }
 
 impl Worth {
@@ -62,14 +68,24 @@ impl Worth {
         }
     }
 
-    /// Of so many records so many were unchanged.
-    pub(crate) fn learn(&mut self, records: usize, unchanged: usize) {
+    /// How many of a partition's records are tried first; `None`, if all of them are read at once.
+    pub(crate) fn probe(&self, records: usize) -> Option<usize> {
+        (!self.is_proven && records > PROBE_RECORDS).then_some(PROBE_RECORDS)
+    }
+
+    /// Of so many records so many were unchanged. Returns whether that paid.
+    pub(crate) fn learn(&mut self, records: usize, unchanged: usize) -> bool {
         if unchanged >= records.div_ceil(ROWS_PER_UNCHANGED) {
-            *self = Self::default();
-            return;
+            *self = Self {
+                is_proven: true,
+                ..Self::default()
+            };
+            return true;
         }
+        self.is_proven = false;
         self.next = self.next.saturating_mul(2).clamp(1, PASSED_OVER_MAX);
         self.left = self.next;
+        false
     }
 }
 
@@ -167,9 +183,21 @@ mod tests {
             }
         }
         assert_eq!(tried, [0, 2, 5, 10, 19, 36, 69, 134, 199]);
-        worth.learn(100, 50);
-        assert_eq!(worth, Worth::default());
-        worth.learn(0, 0);
-        assert!(worth.takes_next(), "nothing tells nothing");
+        assert!(worth.learn(100, 50) && worth.takes_next());
+        assert!(
+            worth.learn(0, 0) && worth.takes_next(),
+            "nothing tells nothing"
+        );
+    }
+
+    #[test]
+    fn a_few_records_are_tried_first_until_it_has_paid() {
+        let mut worth = Worth::default();
+        assert_eq!(worth.probe(PROBE_RECORDS), None, "they are all there are");
+        assert_eq!(worth.probe(100_000), Some(PROBE_RECORDS));
+        worth.learn(100, 100);
+        assert_eq!(worth.probe(100_000), None);
+        worth.learn(100, 0);
+        assert_eq!(worth.probe(100_000), Some(PROBE_RECORDS));
     }
 }

@@ -46,15 +46,27 @@ impl Prefilter {
         if records.height() == 0 || !self.worth(Worth::takes_next) {
             return Ok(None);
         }
+        if let Some(probe) = self.worth(|worth| worth.probe(records.height()))
+            && !self.pays(by, &records.head(Some(probe))).await?.0
+        {
+            return Ok(None);
+        }
+        let (_, unchanged) = self.pays(by, records).await?;
+        Ok(unchanged.map(Arc::new))
+    }
+
+    /// Whether reading the rows of these records paid, and which of them are unchanged, if any are.
+    async fn pays<By: LookUp>(
+        &self,
+        by: &mut By,
+        records: &DataFrame,
+    ) -> Result<(bool, Option<Unchanged>), By::Error> {
         let rows_max = prefilter::rows_max(records.height());
         let unchanged = by.surely_unchanged(&self.layout, records, rows_max).await?;
-        let count = unchanged
-            .iter()
-            .flatten()
-            .filter(|is_unchanged| **is_unchanged)
-            .count();
-        self.worth(|worth| worth.learn(records.height(), count));
-        Ok(unchanged.filter(|_| count > 0).map(Arc::new))
+        let known = unchanged.iter().flatten();
+        let count = known.filter(|is_unchanged| **is_unchanged).count();
+        let pays = self.worth(|worth| worth.learn(records.height(), count));
+        Ok((pays, unchanged.filter(|_| count > 0)))
     }
 
     fn worth<T>(&self, ask: impl FnOnce(&mut Worth) -> T) -> T {
