@@ -187,7 +187,8 @@ pub(crate) fn remove_folder_if_there(folder: &Path) -> io::Result<()> {
     unless_gone(fs::remove_dir_all(folder))
 }
 
-fn remove_file_if_there(file: &Path) -> io::Result<()> {
+/// Removes a file, if there is one.
+pub(crate) fn remove_file_if_there(file: &Path) -> io::Result<()> {
     unless_gone(fs::remove_file(file))
 }
 

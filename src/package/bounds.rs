@@ -11,6 +11,8 @@ pub(super) struct Bounds {
     pub(super) segment_records: usize,
     /// Bytes in memory of the records gathered.
     pub(super) segment_bytes: usize,
+    /// Bytes in memory of the segments that stay there.
+    pub(super) kept_bytes: usize,
     /// Keys remembered while records are pulled.
     pub(super) sample_keys_max: usize,
 }
@@ -25,7 +27,8 @@ impl Bounds {
 
 /// A partition is in memory about four times while it is loaded (its file, parsed, gathered,
 /// sorted), and two may be at once: 8 MiB keep that well below half of the 256 MiB a run may use,
-/// however wide the records are. 100 000 records keep the outcomes beside them small too. Segments
+/// however wide the records are. Before that nothing else is in
+/// memory, so that segments of 64 MiB, which are a million narrow records, need not go to disk twice. 100 000 records keep the outcomes beside them small too. Segments
 /// are large enough that their slices, one for each partition, stay worth writing. The sample's 65
 /// 536 keys are hundreds for each partition of ten million records, so that few partitions come out
 /// a tenth too large.
@@ -34,5 +37,6 @@ pub(super) const BOUNDS: Bounds = Bounds {
     partition_bytes: 8 << 20,
     segment_records: 65_536,
     segment_bytes: 8 << 20,
+    kept_bytes: 64 << 20,
     sample_keys_max: 65_536,
 };

@@ -54,7 +54,7 @@ impl PackageWriter {
         bounds: Bounds,
     ) -> Result<Self, PackageError> {
         let aside = AsideFolder::create(folder)?;
-        let spool = Spool::create(&aside.path.join("spool"), key_columns, bounds)?;
+        let spool = Spool::new(&aside.path.join("spool"), key_columns, bounds);
         Ok(Self {
             folder: folder.to_owned(),
             places: PlacesWriter::within(&aside.path),
@@ -128,7 +128,7 @@ impl AsideFolder {
     /// Puts the folder in place. Everything in it but the spool, which goes first, is synced
     /// already.
     fn place(self, folder: &Path) -> Result<(), PackageError> {
-        let placed = fs::remove_file(self.path.join("spool"))
+        let placed = state::remove_file_if_there(&self.path.join("spool"))
             .and_then(|()| state::sync_folder(&self.path))
             .and_then(|()| fs::rename(&self.path, folder))
             .and_then(|()| state::sync_folder(state::parent(folder)));

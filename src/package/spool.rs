@@ -1,5 +1,6 @@
 //! Where records wait, while they are pulled, until all keys are known well enough to cut
-//! partitions: one file aside of segments, each a run of records sorted by key.
+//! partitions: in segments, each a run of records sorted by key. The first ones stay in memory, and
+//! those that would be too much for it go into one file aside.
 
 use std::fs::File;
 use std::io::{Cursor, Read, Seek, SeekFrom, Write};
@@ -21,25 +22,38 @@ use crate::{fault, state};
 /// one pull.
 pub(super) struct Spool {
     path: PathBuf,
-    file: File,
     key_columns: Vec<String>,
     bounds: Bounds,
     /// Of every frame; set by the first.
     schema: Option<SchemaRef>,
     pending: Option<DataFrame>,
-    /// Lengths in bytes of the segments, in the order of the file.
-    segments: Vec<usize>,
+    segments: Segments,
     records: u64,
     /// Of all records: see [`Bounds::weight`].
     weight: u64,
     sample: Sample,
 }
 
+/// Segments in the order in which they were pulled.
+#[derive(Default)]
+struct Segments {
+    kept: Vec<DataFrame>,
+    kept_bytes: usize,
+    /// Those after them, if there are any.
+    written: Option<Written>,
+}
+
+/// Segments on disk.
+struct Written {
+    file: File,
+    /// Their lengths in bytes, in the order of the file.
+    lengths: Vec<usize>,
+}
+
 /// A spool that is full: every record in a segment.
 pub(super) struct FilledSpool {
     path: PathBuf,
-    file: File,
-    segments: Vec<usize>,
+    segments: Segments,
     pub(super) records: u64,
     /// Of all records: see [`Bounds::weight`].
     pub(super) weight: u64,
@@ -49,25 +63,19 @@ pub(super) struct FilledSpool {
 }
 
 impl Spool {
-    pub(super) fn create(
-        path: &Path,
-        key_columns: &[String],
-        bounds: Bounds,
-    ) -> Result<Self, PackageError> {
-        let file =
-            state::create_file(path).map_err(|error| PackageError::io("make", path, error))?;
-        Ok(Self {
+    /// `path` is where its file will be, should it need one.
+    pub(super) fn new(path: &Path, key_columns: &[String], bounds: Bounds) -> Self {
+        Self {
             path: path.to_owned(),
-            file,
             key_columns: key_columns.to_vec(),
             bounds,
             schema: None,
             pending: None,
-            segments: Vec::new(),
+            segments: Segments::default(),
             records: 0,
             weight: 0,
             sample: Sample::new(bounds.sample_keys_max),
-        })
+        }
     }
 
     pub(super) fn push(&mut self, records: &DataFrame) -> Result<(), PackageError> {
@@ -77,7 +85,7 @@ impl Spool {
         let full = pending.height() >= self.bounds.segment_records
             || bytes_of(&pending) >= self.bounds.segment_bytes;
         self.pending = Some(pending);
-        if full { self.write_segment() } else { Ok(()) }
+        if full { self.end_segment() } else { Ok(()) }
     }
 
     fn joined(&mut self, records: &DataFrame) -> PolarsResult<DataFrame> {
@@ -89,23 +97,27 @@ impl Spool {
         }
     }
 
-    fn write_segment(&mut self) -> Result<(), PackageError> {
+    fn end_segment(&mut self) -> Result<(), PackageError> {
         let Some(pending) = self.pending.take().filter(|pending| pending.height() > 0) else {
             return Ok(());
         };
-        let bytes = self
-            .encode(&pending)
+        let sorted = self
+            .sorted(&pending)
             .map_err(|error| PackageError::frame("write", &self.path, error))?;
-        self.file
-            .write_all(&bytes)
-            .map_err(|error| PackageError::io("write", &self.path, error))?;
-        self.segments.push(bytes.len());
+        let kept_bytes = self.segments.kept_bytes + bytes_of(&sorted);
+        if kept_bytes <= self.bounds.kept_bytes && self.segments.written.is_none() {
+            self.segments.kept_bytes = kept_bytes;
+            self.segments.kept.push(sorted);
+        } else {
+            self.write_segment(sorted)?;
+        }
         fault::point("records spooled");
         Ok(())
     }
 
-    fn encode(&mut self, records: &DataFrame) -> PolarsResult<Vec<u8>> {
+    fn sorted(&mut self, records: &DataFrame) -> PolarsResult<DataFrame> {
         let mut sorted = key::sorted_by_key(records, &self.key_columns)?;
+        sorted.rechunk_mut();
         let keys = Keys::of(&sorted, &self.key_columns)?;
         for (index, bytes) in record_bytes(&sorted).into_iter().enumerate() {
             let weight = self.bounds.weight(bytes);
@@ -113,18 +125,36 @@ impl Spool {
             self.records += 1;
             self.weight += weight;
         }
+        Ok(sorted)
+    }
+
+    fn write_segment(&mut self, mut segment: DataFrame) -> Result<(), PackageError> {
+        let written = match &mut self.segments.written {
+            Some(written) => written,
+            none => {
+                let made = state::create_file(&self.path);
+                let file = made.map_err(|error| PackageError::io("make", &self.path, error))?;
+                none.insert(Written {
+                    file,
+                    lengths: Vec::new(),
+                })
+            }
+        };
         let mut bytes = Vec::new();
-        sorted.rechunk_mut();
-        IpcWriter::new(&mut bytes).finish(&mut sorted)?;
-        Ok(bytes)
+        IpcWriter::new(&mut bytes)
+            .finish(&mut segment)
+            .map_err(|error| PackageError::frame("write", &self.path, error))?;
+        let appended = written.file.write_all(&bytes);
+        appended.map_err(|error| PackageError::io("write", &self.path, error))?;
+        written.lengths.push(bytes.len());
+        Ok(())
     }
 
     pub(super) fn fill(mut self) -> Result<FilledSpool, PackageError> {
-        self.write_segment()?;
+        self.end_segment()?;
         Ok(FilledSpool {
             weight: self.weight,
             path: self.path,
-            file: self.file,
             segments: self.segments,
             records: self.records,
             schema: self.schema,
@@ -146,23 +176,27 @@ fn bytes_of(records: &DataFrame) -> usize {
 }
 
 impl FilledSpool {
-    /// Hands every segment to `take`, one after the other in the order they were pulled; the next
-    /// one is read meanwhile.
+    /// Hands every segment to `take`, one after the other in the order they were pulled; of those
+    /// on disk the next one is read meanwhile.
     pub(super) fn replay(
-        mut self,
+        self,
         mut take: impl FnMut(DataFrame) -> Result<(), PackageError>,
     ) -> Result<(), PackageError> {
-        self.file
-            .seek(SeekFrom::Start(0))
-            .map_err(|error| PackageError::io("read", &self.path, error))?;
-        let path = self.path.clone();
+        let Segments { kept, written, .. } = self.segments;
+        kept.into_iter().try_for_each(&mut take)?;
+        let Some(mut written) = written else {
+            return Ok(());
+        };
+        let path = &self.path;
+        let rewound = written.file.seek(SeekFrom::Start(0));
+        rewound.map_err(|error| PackageError::io("read", path, error))?;
         thread::scope(|scope| {
             let (sender, segments) = mpsc::sync_channel(0);
             let read_ahead = move || {
-                let (lengths, mut bytes) = (std::mem::take(&mut self.segments), Vec::new());
+                let (lengths, mut bytes) = (std::mem::take(&mut written.lengths), Vec::new());
                 let mut segments = lengths
                     .into_iter()
-                    .map(|length| self.read_segment(length, &mut bytes));
+                    .map(|length| written.read_segment(length, &mut bytes, path));
                 // Whoever takes no more of them says why.
                 while segments
                     .next()
@@ -170,22 +204,24 @@ impl FilledSpool {
                 {}
             };
             let reader = thread::Builder::new().spawn_scoped(scope, read_ahead);
-            reader.map_err(|error| PackageError::io("read", &path, error))?;
+            reader.map_err(|error| PackageError::io("read", path, error))?;
             segments.into_iter().try_for_each(|segment| take(segment?))
         })
     }
+}
 
+impl Written {
     fn read_segment(
         &mut self,
         length: usize,
         bytes: &mut Vec<u8>,
+        path: &Path,
     ) -> Result<DataFrame, PackageError> {
         bytes.resize(length, 0);
-        self.file
-            .read_exact(bytes)
-            .map_err(|error| PackageError::io("read", &self.path, error))?;
+        let read = self.file.read_exact(bytes);
+        read.map_err(|error| PackageError::io("read", path, error))?;
         let records = IpcReader::new(Cursor::new(&bytes)).finish();
-        records.map_err(|error| PackageError::frame("read", &self.path, error))
+        records.map_err(|error| PackageError::frame("read", path, error))
     }
 }
 

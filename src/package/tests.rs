@@ -15,6 +15,7 @@ const TINY: Bounds = Bounds {
     partition_bytes: 1 << 20,
     segment_records: 5,
     segment_bytes: 1 << 20,
+    kept_bytes: 1 << 10,
     sample_keys_max: 64,
 };
 
@@ -136,10 +137,11 @@ proptest! {
         partition_records in 1..9_u64,
         segment_records in 1..20_usize,
         sample_keys_max in 1..40_usize,
+        kept_bytes in 0..8_192_usize,
     ) {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("package");
-        let bounds = Bounds { partition_records, segment_records, sample_keys_max, ..TINY };
+        let bounds = Bounds { partition_records, segment_records, sample_keys_max, kept_bytes, ..TINY };
         let written = write(&place, bounds, &frames);
         let package = Package::open(&place).unwrap();
 
