@@ -138,24 +138,29 @@ impl Session {
         self.settle(connection, purpose, fetched)
     }
 
-    /// Carries out one query; hands each of its rows over as it comes, and keeps none.
-    pub(crate) async fn each_row(
+    /// Carries out a `COPY … TO STDOUT`; hands over what is copied as it comes. The driver leaves a
+    /// connection on which one failed in the middle of its answer, so that it is closed.
+    pub(crate) async fn copy_out(
         &mut self,
         purpose: Purpose<'_>,
-        sql: String,
-        arguments: PgArguments,
-        mut take: impl FnMut(&PgRow),
+        sql: &str,
+        mut take: impl FnMut(&[u8]),
     ) -> Result<(), SystemError> {
         let mut connection = self.take()?;
         let reading = async {
-            let mut rows = sqlx::query_with(audited(sql), arguments).fetch(&mut connection);
-            while let Some(row) = rows.try_next().await? {
-                take(&row);
+            let mut copied = connection.copy_out_raw(sql).await?;
+            while let Some(bytes) = copied.try_next().await? {
+                take(&bytes);
             }
             Ok(())
         };
-        let read = self.within(purpose.doing, reading).await;
-        self.settle(connection, purpose, read)
+        match self.within(purpose.doing, reading).await {
+            Ok(()) => {
+                self.connection = Some(connection);
+                Ok(())
+            }
+            Err(error) => Err(system_error(&self.place, purpose, error)),
+        }
     }
 
     /// Takes the connection for one call; it comes back through [`Session::settle`].

@@ -2,7 +2,7 @@
 //! record's by the very same key, and the record is unchanged if the row surely holds the very same
 //! values; how a database sends these, each knows itself.
 
-use std::collections::HashMap;
+use std::cmp::Ordering;
 
 use polars::prelude::{
     BooleanChunked, Column, DataFrame, Float32Chunked, Float64Chunked, Int32Chunked, Int64Chunked,
@@ -26,8 +26,10 @@ pub(super) enum SentValues {
     Date(Int32Chunked),
     /// Nanoseconds since midnight.
     Time(Int64Chunked),
-    /// Microseconds since 1970, of a wall clock or in UTC.
-    Moment(Int64Chunked),
+    /// Microseconds since 1970 of a wall clock.
+    Timestamp(Int64Chunked),
+    /// Microseconds since 1970 in UTC.
+    Instant(Int64Chunked),
 }
 
 impl SentValues {
@@ -43,16 +45,18 @@ impl SentValues {
             Kind::Boolean => Self::Boolean(series.bool()?.clone()),
             Kind::Date => Self::Date(series.date()?.physical().clone()),
             Kind::Time => Self::Time(series.time()?.physical().clone()),
-            Kind::Timestamp | Kind::Instant => Self::Moment(series.datetime()?.physical().clone()),
+            Kind::Timestamp => Self::Timestamp(series.datetime()?.physical().clone()),
+            Kind::Instant => Self::Instant(series.datetime()?.physical().clone()),
         })
     }
 
     pub(super) fn is_null(&self, record: usize) -> bool {
         match self {
             Self::Text(values) | Self::Decimal(values) => values.get(record).is_none(),
-            Self::Integer(values) | Self::Time(values) | Self::Moment(values) => {
-                values.get(record).is_none()
-            }
+            Self::Integer(values)
+            | Self::Time(values)
+            | Self::Timestamp(values)
+            | Self::Instant(values) => values.get(record).is_none(),
             Self::Float32(values) => values.get(record).is_none(),
             Self::Float64(values) => values.get(record).is_none(),
             Self::Boolean(values) => values.get(record).is_none(),
@@ -91,9 +95,35 @@ pub(super) struct Ahead {
     unchanged: Vec<bool>,
 }
 
+/// Keys of records, ascending: text by its bytes.
 enum Keys {
-    Text(StringChunked, Option<HashMap<String, usize>>),
-    Integer(Int64Chunked, Option<HashMap<i64, usize>>),
+    Text(StringChunked),
+    Integer(Int64Chunked),
+}
+
+impl Keys {
+    /// How a record's key stands to another one; `None`, where the two are of different kinds.
+    fn order(&self, record: usize, key: HeldKey<'_>) -> Option<Ordering> {
+        match (self, key) {
+            (Self::Text(keys), HeldKey::Text(key)) => Some(keys.get(record)?.cmp(key)),
+            (Self::Integer(keys), HeldKey::Integer(key)) => Some(keys.get(record)?.cmp(&key)),
+            (Self::Text(_), HeldKey::Integer(_)) | (Self::Integer(_), HeldKey::Text(_)) => None,
+        }
+    }
+
+    /// The position among so many records of the one with this key.
+    fn position(&self, records: usize, key: HeldKey<'_>) -> Option<usize> {
+        let (mut low, mut high) = (0, records);
+        while low < high {
+            let middle = low.midpoint(high);
+            match self.order(middle, key)? {
+                Ordering::Less => low = middle + 1,
+                Ordering::Equal => return Some(middle),
+                Ordering::Greater => high = middle,
+            }
+        }
+        None
+    }
 }
 
 /// Positions of the fields that rows are read ahead for, the key first: of layouts whose key is one
@@ -107,20 +137,24 @@ pub(super) fn read_fields(layout: &Layout) -> Option<Vec<usize>> {
 }
 
 impl Ahead {
-    /// Shape: `records` as batches of the layout; their keys occur once. `None` if rows could not be
-    /// compared with them exactly.
-    pub(super) fn of(layout: &Layout, records: &DataFrame) -> Option<Self> {
+    /// Shape: `records` as batches of the layout; their keys ascend, and occur once. `None` if rows
+    /// could not be compared with them exactly: one of the fields is not `exact`.
+    pub(super) fn of(
+        layout: &Layout,
+        records: &DataFrame,
+        exact: impl Fn(&LayoutField) -> bool,
+    ) -> Option<Self> {
         let fields = read_fields(layout)?;
         let values = |position: &usize| {
             let field = layout.fields.get(*position)?;
             let column = records.columns().get(*position)?;
-            let field = Some(field).filter(|field| is_plain(field))?;
+            let field = Some(field).filter(|field| exact(field))?;
             Some((field, SentValues::of(field.kind, column).ok()?))
         };
         let mut values = fields.iter().map(values);
         let keys = match values.next()?? {
-            (_, SentValues::Text(keys)) => Keys::Text(keys, None),
-            (_, SentValues::Integer(keys)) => Keys::Integer(keys, None),
+            (_, SentValues::Text(keys)) => Keys::Text(keys),
+            (_, SentValues::Integer(keys)) => Keys::Integer(keys),
             (
                 _,
                 SentValues::Decimal(_)
@@ -129,7 +163,8 @@ impl Ahead {
                 | SentValues::Boolean(_)
                 | SentValues::Date(_)
                 | SentValues::Time(_)
-                | SentValues::Moment(_),
+                | SentValues::Timestamp(_)
+                | SentValues::Instant(_),
             ) => return None,
         };
         let compared = values.map(|value| {
@@ -148,39 +183,26 @@ impl Ahead {
     }
 
     pub(super) fn has_text_keys(&self) -> bool {
-        matches!(self.keys, Keys::Text(..))
+        matches!(self.keys, Keys::Text(_))
     }
 
     /// The lowest and the highest key, as text, in the order of the records.
     pub(super) fn ends(&self) -> Option<(String, String)> {
         let last = self.unchanged.len().checked_sub(1)?;
         let at = |record| match &self.keys {
-            Keys::Text(keys, _) => keys.get(record).map(str::to_owned),
-            Keys::Integer(keys, _) => keys.get(record).map(|key| key.to_string()),
+            Keys::Text(keys) => keys.get(record).map(str::to_owned),
+            Keys::Integer(keys) => keys.get(record).map(|key| key.to_string()),
         };
         Some((at(0)?, at(last)?))
     }
 
     /// The record that has this very key.
     pub(super) fn record(&mut self, key: HeldKey<'_>) -> Option<usize> {
-        let next = Some(self.next).filter(|next| *next < self.unchanged.len());
-        let record = match (&mut self.keys, key) {
-            (Keys::Text(keys, places), HeldKey::Text(key)) => {
-                let is_next = |next: &usize| keys.get(*next) == Some(key);
-                next.filter(is_next).or_else(|| {
-                    let all = || places_of(keys.iter().map(|key| key.map(str::to_owned)));
-                    places.get_or_insert_with(all).get(key).copied()
-                })
-            }
-            (Keys::Integer(keys, places), HeldKey::Integer(key)) => {
-                let is_next = |next: &usize| keys.get(*next) == Some(key);
-                next.filter(is_next).or_else(|| {
-                    let all = || places_of(keys.iter());
-                    places.get_or_insert_with(all).get(&key).copied()
-                })
-            }
-            (Keys::Text(..), HeldKey::Integer(_)) | (Keys::Integer(..), HeldKey::Text(_)) => None,
-        }?;
+        let records = self.unchanged.len();
+        let is_this = |next: &usize| self.keys.order(*next, key) == Some(Ordering::Equal);
+        let next = Some(self.next).filter(|next| *next < records);
+        let record = next.filter(is_this);
+        let record = record.or_else(|| self.keys.position(records, key))?;
         self.next = record + 1;
         Some(record)
     }
@@ -199,7 +221,7 @@ impl Ahead {
 
 /// Whether the column's type is the one that its kind is named for. A whole number may be one that
 /// no 64-bit integer holds, and a decimal may be kept as a float.
-fn is_plain(LayoutField { column, kind, .. }: &LayoutField) -> bool {
+pub(super) fn is_plain(LayoutField { column, kind, .. }: &LayoutField) -> bool {
     match (kind, &column.holds) {
         (Kind::Text, Holds::Text { .. } | Holds::Label(_))
         | (Kind::Decimal, Holds::Decimal { .. })
@@ -231,14 +253,6 @@ fn is_plain(LayoutField { column, kind, .. }: &LayoutField) -> bool {
     }
 }
 
-fn places_of<Key: Eq + std::hash::Hash>(
-    keys: impl Iterator<Item = Option<Key>>,
-) -> HashMap<Key, usize> {
-    keys.enumerate()
-        .filter_map(|(place, key)| Some((key?, place)))
-        .collect()
-}
-
 /// Whether two texts of digits, `-?digits[.digits]`, are one number: zeros at the end of a fraction
 /// tell nothing.
 pub(super) fn is_same_decimal(left: &str, right: &str) -> bool {
@@ -267,7 +281,7 @@ mod tests {
         };
         Ahead {
             unchanged: vec![false; keys.len()],
-            keys: Keys::Text(keys, None),
+            keys: Keys::Text(keys),
             compared: Vec::new(),
             next: 0,
         }

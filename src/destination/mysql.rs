@@ -11,7 +11,7 @@ use tracing::warn;
 
 use self::payload::{Payload, Portion};
 use self::statement::{Statements, Step};
-use super::ahead::Ahead;
+use super::ahead::{Ahead, is_plain};
 use super::seam::{
     Claim, Destination, LookUp, LookedUp, LookedUpBuilder, Refer, SAVEPOINT, TO_SAVEPOINT,
     Transact, refer,
@@ -88,7 +88,7 @@ impl LookUp for MysqlDestination {
     ) -> Result<Option<Vec<bool>>, SystemError> {
         self.use_object(&layout.object);
         let sql = Statements::of(layout).read_between(rows_max);
-        let (Some(sql), Some(mut ahead)) = (sql, Ahead::of(layout, records)) else {
+        let (Some(sql), Some(mut ahead)) = (sql, Ahead::of(layout, records, is_plain)) else {
             return Ok(None);
         };
         let Some((low, high)) = ahead.ends() else {

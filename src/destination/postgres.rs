@@ -12,7 +12,7 @@ use sqlx::{Arguments, Row};
 
 use self::statement::{Reach, Statement};
 use self::values::Bounds;
-use super::ahead::{Ahead, read_fields};
+use super::ahead::{Ahead, is_plain, read_fields};
 use super::seam::{
     Claim, Destination, Found, LookUp, LookedUp, LookedUpBuilder, Refer, SAVEPOINT, TO_SAVEPOINT,
     Transact, refer, update_locked,
@@ -105,26 +105,28 @@ impl LookUp for PostgresDestination {
         records: &DataFrame,
         rows_max: usize,
     ) -> Result<Option<Vec<bool>>, SystemError> {
-        let statement = read_fields(layout)
-            .and_then(|fields| statement::read_between(layout, &fields, rows_max));
-        let (Some(statement), Some(mut ahead)) = (statement, Ahead::of(layout, records)) else {
+        let (Some(fields), Some(mut ahead)) =
+            (read_fields(layout), Ahead::of(layout, records, is_plain))
+        else {
             return Ok(None);
         };
-        let ends = records.head(Some(1)).vstack(&records.tail(Some(1)));
-        let ends = ends.map_err(|error| self.session.failed("reading rows", error))?;
+        let statement = ahead.ends().and_then(|(low, high)| {
+            statement::copy_between(layout, &fields, (&low, &high), rows_max)
+        });
+        let Some(statement) = statement else {
+            return Ok(None);
+        };
         let grant = statement::grant(layout, self.session.user(), None);
         let purpose = Purpose {
             doing: "reading rows",
             grant: &grant,
             carries_records: true,
         };
-        self.plan(Planning::ForEachBatch).await?;
-        let arguments = values::arguments(layout, &ends, &statement.parameters)?;
-        let take = |row: &PgRow| ahead::note(&mut ahead, row);
-        let read = self
-            .session
-            .each_row(purpose, statement.sql, arguments, take)
-            .await;
+        let mut copied = ahead::Copied::of(fields.len());
+        let mut encoded = Vec::new();
+        let take =
+            |bytes: &[u8]| copied.take(bytes, |row| ahead::note(&mut ahead, row, &mut encoded));
+        let read = self.session.copy_out(purpose, &statement, take).await;
         self.note(read)?;
         Ok(Some(ahead.finish()))
     }

@@ -57,7 +57,7 @@ fn is_held(values: &SentValues, record: usize, row: &MySqlRow, column: usize) ->
             let seconds = i64::from(time.num_seconds_from_midnight());
             seconds * 1_000_000_000 + i64::from(time.nanosecond()) == values.get(record)?
         }
-        SentValues::Moment(values) => {
+        SentValues::Timestamp(values) | SentValues::Instant(values) => {
             let moment = held::<NaiveDateTime>(row, column)?.and_utc();
             moment.timestamp_micros() == values.get(record)?
         }

@@ -78,10 +78,10 @@ fn value(group: &[u8], length: usize) -> Result<u16, BoxDynError> {
 }
 
 /// Whether a number as the server sends it is surely this decimal. How many digits it is shown with
-/// makes it no other.
-pub(super) fn is_held(text: &str, held: &[u8]) -> bool {
-    let mut sent = Vec::new();
-    encode(text, &mut sent).is_ok() && parts(&sent).is_some_and(|sent| parts(held) == Some(sent))
+/// makes it no other. `encoded` is room for it.
+pub(super) fn is_held(text: &str, held: &[u8], encoded: &mut Vec<u8>) -> bool {
+    encoded.clear();
+    encode(text, encoded).is_ok() && parts(encoded).is_some_and(|sent| parts(held) == Some(sent))
 }
 
 /// Weight of the first group, sign, and the groups without those of zeros at either end.
@@ -113,6 +113,7 @@ mod tests {
 
     #[test]
     fn a_number_is_held_whatever_zeros_it_is_shown_with() {
+        let is_held = |text: &str, held: &[u8]| is_held(text, held, &mut Vec::new());
         let held = |text: &str| {
             let mut bytes = Vec::new();
             encode(text, &mut bytes).expect("a decimal");

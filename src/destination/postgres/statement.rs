@@ -113,37 +113,45 @@ fn images(held: &[(usize, &LayoutField)], before: Before) -> String {
         .collect()
 }
 
-/// Reads at most so many rows whose key lies between the first and the second of a batch, in the
-/// order that the object has them in. Shape of the result: the `fields`, the first of which is the
-/// key. Rows that another order would have between the two are not among them.
-pub(super) fn read_between(
+/// Copies at most so many rows whose key lies between two, in the order that the object has them
+/// in. Shape of the result: the `fields`, the first of which is the key, in the binary format. Rows
+/// that another order would have between the two are not among them. Nothing is bound, for the
+/// server takes no values with this statement.
+pub(super) fn copy_between(
     layout: &Layout,
     fields: &[usize],
+    (low, high): (&str, &str),
     rows_max: usize,
-) -> Option<Statement> {
+) -> Option<String> {
     let key = layout.fields.get(*fields.first()?)?;
-    let end = |ordinal: u8| {
-        let array = array_type(key);
+    let end = |text: &str| {
+        let value = format!(
+            "{}::{}",
+            literal(text),
+            array_type(key).trim_end_matches("[]")
+        );
         match Comparison::of(key).cast() {
-            Some(cast) => format!("($1::{array})[{ordinal}]::{cast}"),
-            None => format!("($1::{array})[{ordinal}]"),
+            Some(cast) => format!("{value}::{cast}"),
+            None => value,
         }
     };
     let read = fields
         .iter()
         .filter_map(|position| layout.fields.get(*position));
-    let sql = format!(
-        "SELECT {read} FROM {object} AS object WHERE {key} BETWEEN {low} AND {high} LIMIT {rows_max}",
+    Some(format!(
+        "COPY (SELECT {read} FROM {object} AS object WHERE {key} BETWEEN {low} AND {high} LIMIT {rows_max}) \
+         TO STDOUT (FORMAT binary)",
         read = read.map(sent_plainly).collect::<Vec<_>>().join(", "),
         object = object(layout),
         key = column(key),
-        low = end(1),
-        high = end(2),
-    );
-    Some(Statement {
-        sql,
-        parameters: layout.key.clone(),
-    })
+        low = end(low),
+        high = end(high),
+    ))
+}
+
+/// A text as the server reads it, whatever it takes a backslash for.
+fn literal(text: &str) -> String {
+    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
 /// A column so that what the server sends of it can be compared byte by byte: types of text other
@@ -680,12 +688,13 @@ mod tests {
         fields.push(text("note", "text"));
         fields.push(field("facts", "jsonb", Holds::Json));
         fields.push(field("score", "numeric", Holds::Decimal { size: None }));
-        let statement = read_between(&layout(fields, true), &[0, 1, 2, 3], 200).expect("a key");
+        let layout = layout(fields, true);
+        let statement = copy_between(&layout, &[0, 1, 2, 3], ("a", r"it's \"), 200);
         assert_eq!(
-            statement.sql,
-            "SELECT object.\"id\"::text, object.\"note\", object.\"facts\"::text, object.\"score\" \
-             FROM \"CRM\".\"a\"\"b\" AS object WHERE object.\"id\" BETWEEN ($1::text[])[1]::bpchar \
-             AND ($1::text[])[2]::bpchar LIMIT 200"
+            statement.expect("a key"),
+            "COPY (SELECT object.\"id\"::text, object.\"note\", object.\"facts\"::text, object.\"score\" \
+             FROM \"CRM\".\"a\"\"b\" AS object WHERE object.\"id\" BETWEEN E'a'::text::bpchar \
+             AND E'it''s \\\\'::text::bpchar LIMIT 200) TO STDOUT (FORMAT binary)"
         );
     }
 
