@@ -200,6 +200,30 @@ impl LookedUpBuilder {
         }
     }
 
+    /// Takes in that a record has one row more. Returns whether it is the first; with another one
+    /// nobody can say which row is meant.
+    pub(crate) fn is_only_row(&mut self, record: usize, differs: bool) -> bool {
+        let Some(found) = self.found.get_mut(record) else {
+            return false;
+        };
+        found.rows += 1;
+        found.differs |= differs;
+        if found.rows > 1 {
+            self.before.forget(record);
+        }
+        found.rows == 1
+    }
+
+    /// Forgets what was found of the records at `positions`.
+    pub(crate) fn start_anew(&mut self, positions: &[IdxSize]) {
+        for record in positions.iter().filter_map(|at| usize::try_from(*at).ok()) {
+            if let Some(found) = self.found.get_mut(record) {
+                *found = Found::default();
+            }
+            self.before.forget(record);
+        }
+    }
+
     pub(crate) fn finish(self) -> LookedUp {
         LookedUp {
             found: self.found,

@@ -6,6 +6,8 @@
 //! SQLite itself, as long as `lock_timeout` says. What two writers still gain is that one reads,
 //! decides and prepares while the other writes.
 
+mod ahead;
+mod packed;
 mod statements;
 mod values;
 
@@ -16,18 +18,19 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
-use polars::prelude::{DataFrame, Series};
+use polars::prelude::{DataFrame, IdxSize, Series};
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 
 pub(crate) use self::statements::is_text_kept_as_number;
-use self::statements::{OnConflict, Sent};
+use self::statements::{Answer, Begins, OnConflict, Sent};
 use self::values::{BindError, Values};
+use super::ahead::{Ahead, read_fields};
 use super::seam::{
     Claim, Destination, LookUp, LookedUp, LookedUpBuilder, Refer, SAVEPOINT, TO_SAVEPOINT,
-    Transact, refer,
+    Transact, records_at, refer,
 };
-use crate::database::sqlite::declared::affinity;
+use crate::database::sqlite::declared::{Affinity, affinity};
 use crate::database::sqlite::{Access, SqliteDatabase, read_value, settings_of};
 use crate::database::{Dialect, audited};
 use crate::domain::before::Before;
@@ -69,53 +72,90 @@ impl LookUp for SqliteDestination {
         batch: &DataFrame,
         before: Before,
     ) -> Result<LookedUp, SystemError> {
+        let mut answer = LookedUpBuilder::new(layout, batch);
+        if before.is_read() && layout.fields.len() > packed::VALUES_MAX {
+            let all = positions_from(0, batch.height());
+            self.read_rows(layout, batch, &all, before, &mut answer)
+                .await?;
+            return Ok(answer.finish());
+        }
         let sent = Sent::to_look_up(layout);
         let table = self.table_of(layout);
         let values = Values::of(layout, &sent, batch).map_err(|error| self.bind_failure(error))?;
-        let mut answer = LookedUpBuilder::new(layout, batch);
+        let mut untold: Vec<IdxSize> = Vec::new();
         let mut pieces = Pieces::of(&values, sent.records_max(layout), false);
         while let Some((first, records, arguments)) =
             pieces.take().map_err(|error| self.bind_failure(error))?
         {
             let room = sent.room_for(layout, records);
-            let sql = statements::look_up(&table, layout, &sent, room, before.is_read());
-            let read = async {
-                match before.is_read() {
-                    true => {
-                        read_matches(
-                            &mut self.database,
-                            sql,
-                            arguments,
-                            layout,
-                            before,
-                            first,
-                            &mut answer,
-                        )
-                        .await
-                    }
-                    false => {
-                        read_positions(&mut self.database, sql, arguments, first, &mut answer).await
-                    }
+            let sql = statements::look_up(&table, layout, &sent, room, Answer::Packed(before));
+            let query = sqlx::query_scalar_with::<_, Option<Vec<u8>>, _>(audited(sql), arguments);
+            let asked = query.fetch_one(self.database.connection());
+            let (packed, ()) = tokio::join!(asked, pieces.prepare());
+            let noted = match packed {
+                Ok(packed) => {
+                    let packed = packed.unwrap_or_default();
+                    note_packed(&packed, layout, before, first, &mut answer)
                 }
+                Err(error) if is_too_big(&error) => Ok(positions_from(first, records)),
+                Err(error) => Err(error),
             };
-            let (read, ()) = tokio::join!(read, pieces.prepare());
-            read.map_err(|error| self.database.sort_error("looking records up", error))?;
+            let noted =
+                noted.map_err(|error| self.database.sort_error("looking records up", error))?;
+            untold.extend(noted);
         }
+        self.read_rows(layout, batch, &untold, before, &mut answer)
+            .await?;
         Ok(answer.finish())
     }
 
-    /// A look-up costs no more than reading the rows, for these come one by one from another
-    /// thread. What is gained is that it waits for no turn to write.
+    /// Rows come a few thousand at a time.
     async fn surely_unchanged(
         &mut self,
         layout: &Layout,
         records: &DataFrame,
-        _rows_max: usize,
+        rows_max: usize,
     ) -> Result<Option<Vec<bool>>, SystemError> {
-        let looked_up = self.look_up(layout, records, Before::Unread).await?;
-        let found = looked_up.found.iter();
-        let unchanged = found.map(|found| found.rows == 1 && !found.differs);
-        Ok(Some(unchanged.collect()))
+        let (Some(fields), Some(mut ahead)) = (
+            read_fields(layout),
+            Ahead::of(layout, records, ahead::is_exact),
+        ) else {
+            return Ok(None);
+        };
+        let (Some((mut low, high)), true) =
+            (ahead::Key::ends(&ahead), fields.len() <= packed::VALUES_MAX)
+        else {
+            return Ok(None);
+        };
+        let table = self.table_of(layout);
+        let (mut left, mut begins) = (rows_max, Begins::WithKey);
+        while left > 0 {
+            let rows = left.min(ahead::ANSWER_ROWS_MAX);
+            let Some(sql) = statements::read_between(&table, layout, &fields, rows, begins) else {
+                return Ok(None);
+            };
+            let noted = async {
+                let mut arguments = SqliteArguments::default();
+                low.bind(&mut arguments)?;
+                high.bind(&mut arguments)?;
+                let query =
+                    sqlx::query_scalar_with::<_, Option<Vec<u8>>, _>(audited(sql), arguments);
+                let answer = query.fetch_one(self.database.connection()).await?;
+                let noted = ahead::note(&mut ahead, &answer.unwrap_or_default());
+                noted.map_err(|error| sqlx::Error::Decode(Box::new(error)))
+            };
+            let (count, last) = match noted.await {
+                Ok(noted) => noted,
+                Err(error) if is_too_big(&error) => return Ok(None),
+                Err(error) => return Err(self.database.sort_error("reading rows", error)),
+            };
+            left -= rows;
+            match last {
+                Some(last) if count == rows => (low, begins) = (last, Begins::BehindKey),
+                Some(_) | None => break,
+            }
+        }
+        Ok(Some(ahead.finish()))
     }
 }
 
@@ -397,6 +437,46 @@ impl Transact for SqliteDestination {
 }
 
 impl SqliteDestination {
+    /// Looks up the records at `positions` of a batch, each row by itself.
+    async fn read_rows(
+        &mut self,
+        layout: &Layout,
+        batch: &DataFrame,
+        positions: &[IdxSize],
+        before: Before,
+        answer: &mut LookedUpBuilder,
+    ) -> Result<(), SystemError> {
+        if positions.is_empty() {
+            return Ok(());
+        }
+        answer.start_anew(positions);
+        let records = records_at(batch, positions);
+        let sent = Sent::to_look_up(layout);
+        let table = self.table_of(layout);
+        let values =
+            Values::of(layout, &sent, &records).map_err(|error| self.bind_failure(error))?;
+        let mut pieces = Pieces::of(&values, sent.records_max(layout), false);
+        while let Some((first, records, arguments)) =
+            pieces.take().map_err(|error| self.bind_failure(error))?
+        {
+            let room = sent.room_for(layout, records);
+            let sql = statements::look_up(&table, layout, &sent, room, Answer::Rows);
+            let places = positions.get(first..).unwrap_or_default();
+            let query = sqlx::query_with(audited(sql), arguments);
+            let mut matches = query.fetch(self.database.connection());
+            let read = async {
+                while let Some(row) = matches.try_next().await? {
+                    note_row(&row, layout, before, places, answer)?;
+                }
+                Ok(())
+            };
+            let (read, ()): (Result<(), sqlx::Error>, ()) = tokio::join!(read, pieces.prepare());
+            drop(matches);
+            read.map_err(|error| self.database.sort_error("looking records up", error))?;
+        }
+        Ok(())
+    }
+
     async fn take_turn(&self) -> Result<tokio::sync::OwnedMutexGuard<()>, SystemError> {
         let turn = Arc::clone(&self.queue).lock_owned();
         tokio::time::timeout(self.turn_timeout, turn)
@@ -574,35 +654,27 @@ impl SqliteDestination {
     }
 }
 
-/// Reads the answer of one statement, which is about the records from `first` on.
-async fn read_matches(
-    database: &mut SqliteDatabase,
-    sql: String,
-    arguments: SqliteArguments,
+/// Takes in a row of an answer that is about the records at `places`.
+fn note_row(
+    row: &SqliteRow,
     layout: &Layout,
     before: Before,
-    first: usize,
+    places: &[IdxSize],
     answer: &mut LookedUpBuilder,
 ) -> Result<(), sqlx::Error> {
-    let mut matches = sqlx::query_with(audited(sql), arguments).fetch(database.connection());
-    while let Some(row) = matches.try_next().await? {
-        let record: i64 = row.try_get_unchecked(0)?;
-        let Some(record) = usize::try_from(record).ok().map(|record| first + record) else {
-            continue;
-        };
-        let Some(found) = answer.found.get_mut(record) else {
-            continue;
-        };
-        found.rows += 1;
-        found.differs = row.try_get_unchecked(1)?;
-        if found.rows > 1 {
-            answer.before.forget(record);
-        } else if before.is_of(found.differs) {
-            answer.before.push(
-                record,
-                held_values(&row, layout)?.iter().map(Option::as_deref),
-            );
-        }
+    let record: i64 = row.try_get_unchecked(0)?;
+    let place = usize::try_from(record)
+        .ok()
+        .and_then(|record| usize::try_from(*places.get(record)?).ok());
+    let Some(record) = place else {
+        return Ok(());
+    };
+    let differs = row.try_get_unchecked(1)?;
+    if answer.is_only_row(record, differs) && before.is_of(differs) {
+        let held = held_values(row, layout)?;
+        answer
+            .before
+            .push(record, held.iter().map(Option::as_deref));
     }
     Ok(())
 }
@@ -616,38 +688,58 @@ fn held_values(row: &SqliteRow, layout: &Layout) -> Result<Vec<Option<String>>, 
     (2..).zip(&layout.fields).map(held).collect()
 }
 
-/// Reads the answer of one statement that asked for positions only; it is about the records from
-/// `first` on.
-async fn read_positions(
-    database: &mut SqliteDatabase,
-    sql: String,
-    arguments: SqliteArguments,
+/// Takes in an answer that is about the records from `first` on. Returns the positions of those
+/// whose rows hold what it does not tell.
+fn note_packed(
+    packed: &[u8],
+    layout: &Layout,
+    before: Before,
     first: usize,
     answer: &mut LookedUpBuilder,
-) -> Result<(), sqlx::Error> {
-    let query = sqlx::query_scalar_with::<_, Option<String>, _>(audited(sql), arguments);
-    let positions = query
-        .fetch_one(database.connection())
-        .await?
-        .unwrap_or_default();
-    for position in positions.split_terminator(',') {
-        let position: i64 = position
-            .parse()
-            .map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
-        let (record, differs) = if position < 0 {
-            (-1 - position, false)
-        } else {
-            (position, true)
-        };
-        let record = usize::try_from(record)
-            .unwrap_or(usize::MAX)
-            .saturating_add(first);
-        if let Some(found) = answer.found.get_mut(record) {
-            found.rows += 1;
-            found.differs |= differs;
+) -> Result<Vec<IdxSize>, sqlx::Error> {
+    let affinities: Vec<Affinity> = layout
+        .fields
+        .iter()
+        .map(|field| affinity(&field.column.declared, true))
+        .collect();
+    let mut untold = Vec::new();
+    let mut rows = packed::Rows::of(packed, layout.fields.len());
+    let malformed = |error| sqlx::Error::Decode(Box::new(error));
+    while let Some(row) = rows.next().map_err(malformed)? {
+        let record = first + row.position;
+        if !answer.is_only_row(record, row.differs) {
+            continue;
+        }
+        match row.held {
+            packed::Held::Values(values) if before.is_of(row.differs) => {
+                let exact: Vec<Option<String>> = values
+                    .iter()
+                    .zip(&affinities)
+                    .map(|(value, affinity)| value.exact(*affinity))
+                    .collect();
+                answer
+                    .before
+                    .push(record, exact.iter().map(Option::as_deref));
+            }
+            packed::Held::Untold => untold.extend(IdxSize::try_from(record)),
+            packed::Held::Values(_) | packed::Held::Unread => {}
         }
     }
-    Ok(())
+    Ok(untold)
+}
+
+/// Positions of so many records from the one at `first` on.
+fn positions_from(first: usize, records: usize) -> Vec<IdxSize> {
+    (first..first + records)
+        .filter_map(|position| IdxSize::try_from(position).ok())
+        .collect()
+}
+
+/// Whether an answer would have been larger than any value of SQLite's may be.
+fn is_too_big(error: &sqlx::Error) -> bool {
+    const SQLITE_TOOBIG: &str = "18";
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.as_deref() == Some(SQLITE_TOOBIG)
 }
 
 /// A batch cut into what one statement takes. The next piece is bound while SQLite, on its own

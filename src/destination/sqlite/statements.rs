@@ -9,9 +9,11 @@
 //! Bound values have no affinity of their own. So a comparison gives them the column's, as storing
 //! them would, and an index of the column can be used.
 
+use super::packed;
 use crate::database::Dialect;
 use crate::database::sqlite::declared::{Affinity, affinity};
 use crate::database::sqlite::unbound;
+use crate::domain::before::Before;
 use crate::domain::field::When;
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::object::{Holds, ObjectColumn};
@@ -134,17 +136,23 @@ impl Sent {
     }
 }
 
-/// Finds the rows of each record. Columns of the answer with `before`, one row for every match: the
-/// record's position in the statement, whether writing it would change the row, and what the row
-/// holds in every field of the layout. Without, the answer is one text: the positions of all
-/// matches with commas between them, `-1 - position` where writing would not change the row; for
-/// rows come one by one from another thread, and one costs more than finding it.
+/// How a look-up answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// In one value, see [`super::packed`]: for rows come one by one from another thread.
+    Packed(Before),
+    /// With one row for every match: the record's position in the statement, whether writing it
+    /// would change the row, and what the row holds in every field of the layout.
+    Rows,
+}
+
+/// Finds the rows of each record.
 pub(super) fn look_up(
     table: &str,
     layout: &Layout,
     sent: &Sent,
     records: usize,
-    before: bool,
+    answer: Answer,
 ) -> String {
     let changes: Vec<String> = sent
         .named(layout)
@@ -156,17 +164,20 @@ pub(super) fn look_up(
     } else {
         any_of(&changes)
     };
-    let found = match before {
-        true => {
+    let found = match answer {
+        Answer::Packed(before) => {
+            let held = layout.fields.iter();
+            let held: Vec<packed::Named> =
+                held.map(|field| named(column_of(field), field)).collect();
+            packed::all("incoming.n", &differs, &held, before)
+        }
+        Answer::Rows => {
             let held: String = layout
                 .fields
                 .iter()
                 .map(|field| format!(", {}", column_of(field)))
                 .collect();
             format!("incoming.n, {differs}{held}")
-        }
-        false => {
-            format!("group_concat(CASE WHEN {differs} THEN incoming.n ELSE -1 - incoming.n END)")
         }
     };
     // The word CROSS keeps the order: for each record a search in the index, never for each row a
@@ -176,6 +187,52 @@ pub(super) fn look_up(
         incoming = sent.incoming(records),
         matches = sent.matches(layout)
     )
+}
+
+/// Reads at most so many rows in the order of their keys, from the first bound key on, or behind it,
+/// up to the second. The answer is packed; each row has the `fields`, the first of which is the key.
+pub(super) fn read_between(
+    table: &str,
+    layout: &Layout,
+    fields: &[usize],
+    rows_max: usize,
+    begins: Begins,
+) -> Option<String> {
+    let fields: Vec<&LayoutField> = fields
+        .iter()
+        .filter_map(|position| layout.fields.get(*position))
+        .collect();
+    let key = column_of(fields.first()?);
+    let (read, held): (Vec<String>, Vec<packed::Named>) = fields
+        .iter()
+        .enumerate()
+        .map(|(place, field)| {
+            let name = format!("c{place}");
+            let read = format!("{} AS {name}", column_of(field));
+            (read, named(name, field))
+        })
+        .unzip();
+    let above = match begins {
+        Begins::WithKey => ">=",
+        Begins::BehindKey => ">",
+    };
+    Some(format!(
+        "SELECT {all} FROM (SELECT {read} FROM {table} AS t WHERE {key} {above} ? AND {key} <= ? \
+         ORDER BY {key} LIMIT {rows_max})",
+        all = packed::all("0", "0", &held, Before::OfAll),
+        read = read.join(", "),
+    ))
+}
+
+fn named(name: String, field: &LayoutField) -> packed::Named {
+    (name, affinity(&field.column.declared, true))
+}
+
+/// Which row is the first one that is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Begins {
+    WithKey,
+    BehindKey,
 }
 
 /// Whether one of the conditions holds. A chain of them is as deep to SQLite as it is long, so a

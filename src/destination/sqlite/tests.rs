@@ -11,6 +11,7 @@ use crate::domain::field::{NullPolicy, When};
 use crate::domain::layout::LayoutField;
 use crate::domain::match_rule::MatchMode;
 use crate::domain::object::NamePart;
+use crate::domain::value::Kind;
 
 /// A database file of a test's own.
 struct Place {
@@ -510,6 +511,172 @@ async fn every_record_of_a_large_batch_is_met_with_and_without_an_index() {
     }
 }
 
+/// Values of every storage class, those among them that SQLite itself cannot print exactly.
+const STORED: &[&str] = &[
+    "NULL",
+    "0",
+    "-1",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "0.0",
+    "-0.0",
+    "1.0",
+    "87.5",
+    "-87.45",
+    "0.1 + 0.2",
+    "1e-7",
+    "1234.5678",
+    "-98765432.125",
+    "9007199254740993.0",
+    "5e-324",
+    "1.7976931348623157e308",
+    "9e999",
+    "-9e999",
+    "''",
+    "'5'",
+    "'5.0'",
+    "'naïve ☃ '",
+    "'a' || char(0) || 'b;t3:'",
+    "char(0) || 'i:5'",
+    "CAST(X'FF00FE' AS TEXT)",
+    "X''",
+    "X'00FF3B'",
+];
+
+#[tokio::test]
+async fn before_images_put_together_are_what_each_row_holds() {
+    let columns = ["INTEGER", "REAL", "NUMERIC", "TEXT", "", "STRING"];
+    let names: Vec<String> = (0..columns.len())
+        .map(|column| format!("c{column}"))
+        .collect();
+    let declared = names.iter().zip(columns);
+    let declared: String = declared
+        .map(|(name, kind)| format!(", {name} {kind}"))
+        .collect();
+    let rows: Vec<String> = STORED
+        .iter()
+        .enumerate()
+        .map(|(row, value)| format!("({row}{})", format!(", {value}").repeat(columns.len())))
+        .collect();
+    let place = Place::with(&format!(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY{declared}, v TEXT); \
+         INSERT INTO t SELECT *, 'old' FROM (VALUES {})",
+        rows.join(", ")
+    ))
+    .await;
+    let mut destination = place.destination().await;
+    let object = destination.describe(&name(&["t"])).await.unwrap();
+    let fields: Vec<&str> = ["id", "v"]
+        .into_iter()
+        .chain(names.iter().map(String::as_str))
+        .collect();
+    let mut layout = layout(&object, &fields);
+    layout.fields.iter_mut().skip(2).for_each(|field| {
+        field.own_text = true;
+        field.kind = Kind::Text;
+    });
+    let nothing = || vec![None::<&str>; STORED.len()];
+    let ids: Vec<i64> = (0..).take(STORED.len()).collect();
+    let batch = batch(
+        [
+            Series::new("id".into(), ids).into_column(),
+            texts("v", &vec![Some("new"); STORED.len()]),
+        ]
+        .into_iter()
+        .chain(names.iter().map(|name| texts(name, &nothing())))
+        .collect(),
+    );
+    let by_rows = {
+        let mut answer = LookedUpBuilder::new(&layout, &batch);
+        let all = positions_from(0, batch.height());
+        let read = destination.read_rows(&layout, &batch, &all, Before::OfAll, &mut answer);
+        read.await.unwrap();
+        answer.finish()
+    };
+    for before in [Before::OfAll, Before::OfDiffering] {
+        let together = destination.look_up(&layout, &batch, before).await.unwrap();
+        assert_eq!(together.found, by_rows.found);
+        for (record, stored) in STORED.iter().enumerate() {
+            for (field, name) in fields.iter().enumerate() {
+                let (together, alone) = (&together.before, &by_rows.before);
+                assert!(alone.of(record).is_some());
+                assert_eq!(
+                    together.exact(record, field),
+                    alone.exact(record, field),
+                    "{stored} in {name}"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn rows_read_ahead_are_surely_unchanged_where_they_hold_the_very_values() {
+    let numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)";
+    let columns = "score REAL, share DECIMAL(5,2), seen DATE, note TEXT";
+    let row = "i % 7 * 0.5, i % 3, '2026-11-15', CASE WHEN i % 2 THEN 'n' || i END";
+    for key in ["INTEGER PRIMARY KEY", "TEXT PRIMARY KEY COLLATE NOCASE"] {
+        let place = Place::with(&format!(
+            "CREATE TABLE t (id {key}, {columns}); {numbers} INSERT INTO t SELECT 10000 + i, {row} FROM n; \
+             UPDATE t SET share = share + 0.01 WHERE id = '10002'; UPDATE t SET note = 'x' WHERE id = '10004'; \
+             UPDATE t SET score = 1e300 WHERE id = '10005'; DELETE FROM t WHERE id = '10006'"
+        ))
+        .await;
+        let mut destination = place.destination().await;
+        let object = destination.describe(&name(&["t"])).await.unwrap();
+        let layout = layout(&object, &["id", "score", "share", "seen", "note"]);
+        let records = 10_001_i64..=15_000;
+        let is_text = key.starts_with("TEXT");
+        let ids = Series::new("id".into(), records.clone().collect::<Vec<_>>());
+        let ids = if is_text {
+            ids.cast(&DataType::String).unwrap()
+        } else {
+            ids
+        };
+        let sent = |value: &dyn Fn(i64) -> Option<String>| -> Vec<Option<String>> {
+            records.clone().map(|id| value(id - 10_000)).collect()
+        };
+        let scores = records
+            .clone()
+            .map(|id| f64::from(i32::try_from((id - 10_000) % 7).unwrap()) * 0.5);
+        let days = vec![20_772_i32; 5_000];
+        let batch = batch(vec![
+            ids.into_column(),
+            Series::new("score".into(), scores.collect::<Vec<_>>()).into_column(),
+            Series::new("share".into(), sent(&|i| Some(format!("{}.00", i % 3)))).into_column(),
+            Series::new("seen".into(), days)
+                .cast(&DataType::Date)
+                .unwrap()
+                .into_column(),
+            Series::new(
+                "note".into(),
+                sent(&|i| (i % 2 == 1).then(|| format!("n{i}"))),
+            )
+            .into_column(),
+        ]);
+        let told = destination
+            .surely_unchanged(&layout, &batch, 10_000)
+            .await
+            .unwrap()
+            .unwrap();
+        let others: Vec<usize> = (0..5_000)
+            .filter(|record| !told[*record])
+            .map(|at| at + 1)
+            .collect();
+        assert_eq!(others, [2, 4, 5, 6], "{key}");
+        let few = destination
+            .surely_unchanged(&layout, &batch, 3_000)
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            few.iter().filter(|told| **told).count(),
+            2_996 + 1,
+            "{key}: as many rows are read"
+        );
+    }
+}
+
 #[tokio::test]
 async fn look_ups_and_updates_search_the_index() {
     for (column, extra) in [
@@ -527,7 +694,7 @@ async fn look_ups_and_updates_search_the_index() {
         assert!(layout.key_is_indexed() && layout.key_is_unique());
         let sent = Sent::to_write(&layout);
         for sql in [
-            statements::look_up("main.t", &layout, &sent, 64, true),
+            statements::look_up("main.t", &layout, &sent, 64, Answer::Packed(Before::OfAll)),
             statements::update("main.t", &layout, &sent, 64, statements::OnConflict::Unsaid)
                 .unwrap(),
         ] {

@@ -207,12 +207,12 @@ fn calendar<T>(
 }
 
 /// `2026-11-15`.
-fn date_text(days: i32) -> Option<String> {
+pub(super) fn date_text(days: i32) -> Option<String> {
     NaiveDate::from_epoch_days(days).and_then(written_date)
 }
 
 /// `06:30:00`, with three or six digits of a fraction if it is not zero.
-fn time_text(nanoseconds: i64) -> Option<String> {
+pub(super) fn time_text(nanoseconds: i64) -> Option<String> {
     const SECOND: i64 = 1_000_000_000;
     let seconds = u32::try_from(nanoseconds.div_euclid(SECOND)).ok()?;
     let fraction = u32::try_from(nanoseconds.rem_euclid(SECOND)).ok()?;
@@ -220,7 +220,7 @@ fn time_text(nanoseconds: i64) -> Option<String> {
 }
 
 /// `2026-11-15 06:30:00`: what SQLite's own functions write and read.
-fn timestamp_text(microseconds: i64) -> Option<String> {
+pub(super) fn timestamp_text(microseconds: i64) -> Option<String> {
     let wall = DateTime::from_timestamp_micros(microseconds)?.naive_utc();
     Some(format!(
         "{} {}",
@@ -230,7 +230,7 @@ fn timestamp_text(microseconds: i64) -> Option<String> {
 }
 
 /// `2026-11-15 06:30:00+00:00`.
-fn instant_text(microseconds: i64) -> Option<String> {
+pub(super) fn instant_text(microseconds: i64) -> Option<String> {
     timestamp_text(microseconds).map(|text| text + "+00:00")
 }
 
@@ -247,7 +247,7 @@ fn written_time(time: NaiveTime) -> String {
 
 /// A decimal as a NUMERIC column stores it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Number {
+pub(super) enum Number {
     Integer(i64),
     Real(f64),
 }
@@ -255,7 +255,7 @@ enum Number {
 impl Number {
     /// The number nearest to canonical decimal text; an integer if it is one and has room in 64
     /// bits.
-    fn parse(digits: &str) -> Option<Self> {
+    pub(super) fn parse(digits: &str) -> Option<Self> {
         let whole = match digits.split_once('.') {
             Some((whole, fraction)) => {
                 Some(whole).filter(|_| fraction.bytes().all(|digit| digit == b'0'))
