@@ -640,7 +640,7 @@ mod mistakes {
     fn what_a_files_connection_lacks() {
         insta::assert_snapshot!(project_with(&[("folder = \"fixtures/dashboard\"\n", ""), ("file = \"fixtures/crm.db\"\n", "")]), @r#"
         writeback.toml:1:1: `[connections.dashboard]` has no `folder`
-          hint: name the folder that holds the exported files
+          hint: name the folder that holds the exported files, here or at `s3://`, `gs://`, `az://` or `https://`
         writeback.toml:4:1: `[connections.crm]` has no `file`
           hint: name the database's file
         "#);
