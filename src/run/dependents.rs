@@ -98,6 +98,15 @@ impl Meeting<'_> {
             self.mistake(field, message, hint);
             return None;
         };
+        if self.object.kind.service() == Some(ServiceKind::HubSpot) {
+            let message = format!(
+                "`{}`: nothing is read back over references of HubSpot",
+                field.text
+            );
+            let hint = "name a property of the object itself".to_owned();
+            self.mistake(field, message, Some(hint));
+            return None;
+        }
         let references = self.references(field).await?;
         let Some(reference) = step_of(&references, step) else {
             let message = format!(
@@ -241,10 +250,6 @@ impl Meeting<'_> {
 
     fn known_references(&self, references: &[ReferenceColumn], wanted: &str) -> String {
         let names = || references.iter().flat_map(ReferenceColumn::names);
-        if self.object.kind.service() == Some(ServiceKind::HubSpot) {
-            return "HubSpot associates records, and no property names another one: name a property of the object itself"
-                .to_owned();
-        }
         did_you_mean(wanted, names()).unwrap_or_else(|| match references.is_empty() {
             true => "no column of it is a reference".to_owned(),
             false => format!("references are {}", quoted_list(names())),

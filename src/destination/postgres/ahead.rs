@@ -148,9 +148,11 @@ fn whole(held: &[u8]) -> Option<i64> {
 mod tests {
     use super::*;
 
+    type Row = Vec<Held<'static>>;
+
     /// What the server copies: NULL, bytes that look like a row's beginning, nothing at all.
-    fn copied() -> (Vec<Vec<Option<&'static [u8]>>>, Vec<u8>) {
-        let rows: Vec<Vec<Option<&[u8]>>> = vec![
+    fn copied() -> (Vec<Row>, Vec<u8>) {
+        let rows: Vec<Row> = vec![
             vec![Some(b"a"), None, Some(b"")],
             vec![Some(b"\xff\xff"), Some(b"\0\x03\0\0\0\x01"), None],
             vec![Some(b"z"), Some(b"1"), Some(b"2")],

@@ -1,5 +1,7 @@
 //! Rows that are read ahead of look-ups, some thousands in one answer.
 
+use std::cmp::Ordering;
+
 use sqlx::Arguments as _;
 use sqlx::sqlite::SqliteArguments;
 
@@ -88,9 +90,9 @@ pub(super) fn note(ahead: &mut Ahead, answer: &[u8]) -> Result<(usize, Option<Ke
         let mut compared = ahead.compared.iter().zip(held);
         let is_unchanged = compared.all(|(compared, held)| {
             compared.is_kept(record)
-                || match held {
-                    StoredValue::Null => compared.values.is_null(record),
-                    held => is_held(&compared.values, record, held).unwrap_or(false),
+                || match held == &StoredValue::Null {
+                    true => compared.values.is_null(record),
+                    false => is_held(&compared.values, record, held).unwrap_or(false),
                 }
         });
         if is_unchanged {
@@ -144,6 +146,6 @@ fn is_same(integer: i64, real: f64) -> bool {
         clippy::cast_precision_loss,
         reason = "those that lose any are left out"
     )]
-    let is_same = integer as f64 == real;
-    integer.unsigned_abs() <= EXACT_MAX && is_same
+    let order = real.partial_cmp(&(integer as f64));
+    integer.unsigned_abs() <= EXACT_MAX && order == Some(Ordering::Equal)
 }

@@ -263,7 +263,7 @@ fn a_web_api_tells_the_name_of_the_record_that_was_pointed_to() {
 }
 
 #[test]
-fn what_hubspot_only_associates_is_not_read_back_and_check_says_why() {
+fn nothing_is_read_back_over_references_of_hubspot_and_check_says_so() {
     let place = crate::hubspot::place("", "id,score,risk,note\n");
     let fields = "account_id = 'id'
 health_score = { column = 'score', realtime = true }
@@ -273,6 +273,6 @@ health_note = 'note'";
     place.file("schedules/job.toml", &job);
     let check = place.command(&["check", "job"]);
     assert_eq!(check.code, 2, "{check}");
-    let why = "no property names another one";
+    let why = "`owner.name`: nothing is read back over references of HubSpot";
     assert!(check.stderr.contains(why), "{check}");
 }
