@@ -210,7 +210,6 @@ fn dotted_parts(table: &str) -> Result<Vec<String>, SystemError> {
 #[expect(clippy::unwrap_used, reason = "tests may")]
 mod tests {
     use super::*;
-    use crate::domain::connection::{AdbcDriver, DriverKind, Limits, System};
 
     struct Nothing;
 
@@ -222,25 +221,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_thread_that_is_gone_is_never_the_end_of_the_records() {
-        let settings = AdbcSettings {
-            kind: DriverKind::Duckdb,
-            driver: AdbcDriver::Named("duckdb".to_owned()),
-            options: Vec::new(),
-            schema: None,
-            file: None,
-            create_from: None,
-            is_written_meanwhile: false,
-        };
-        let connection = Connection {
-            name: "lake".to_owned(),
-            system: System::Adbc(settings.clone()),
-            timezone: None,
-            limits: Limits::default(),
-        };
         for ends in [true, false] {
             let (sender, chunks) = mpsc::channel(1);
             let mut source = AdbcSource {
-                failures: Failures::of(&connection, &settings),
+                failures: Failures::of_duckdb("lake"),
                 statement_timeout: Duration::from_secs(60),
                 driver: None,
                 cancel: Arc::new(Nothing),

@@ -34,6 +34,16 @@ impl Failures {
         }
     }
 
+    /// Of a connection to a DuckDB file that has no secrets.
+    #[cfg(test)]
+    pub(crate) fn of_duckdb(connection: &str) -> Self {
+        Self {
+            connection: connection.to_owned(),
+            driver: AdbcDriver::Named("duckdb".to_owned()),
+            secrets: Vec::new(),
+        }
+    }
+
     pub(crate) fn connection(&self) -> &str {
         &self.connection
     }

@@ -81,28 +81,10 @@ mod tests {
     use adbc_core::error::Status;
 
     use super::*;
-    use crate::domain::connection::{
-        AdbcDriver, AdbcSettings, Connection, DriverKind, Limits, System,
-    };
 
     fn sorted(message: &str) -> SystemError {
-        let settings = AdbcSettings {
-            kind: DriverKind::Duckdb,
-            driver: AdbcDriver::Named("duckdb".to_owned()),
-            options: Vec::new(),
-            schema: None,
-            file: None,
-            create_from: None,
-            is_written_meanwhile: false,
-        };
-        let connection = Connection {
-            name: "crm".to_owned(),
-            system: System::Adbc(settings.clone()),
-            timezone: None,
-            limits: Limits::default(),
-        };
         let error = Error::with_message_and_status(message, Status::InvalidArguments);
-        sort(&Failures::of(&connection, &settings), "updating", &error)
+        sort(&Failures::of_duckdb("crm"), "updating", &error)
     }
 
     #[test]
