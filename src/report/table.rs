@@ -93,10 +93,11 @@ fn stacked(table: &Table) -> Option<String> {
         .iter()
         .map(|heading| heading.chars().count())
         .max()?;
+    let below = format!("\n{:widest$}  ", "");
     let row = |row: &Row| {
         let cells = headings.iter().zip(row.cell_iter().map(Cell::content));
         let told = cells.filter(|(_, cell)| !cell.is_empty());
-        told.map(|(heading, cell)| format!("{heading:<widest$}  {cell}"))
+        told.map(|(heading, cell)| format!("{heading:<widest$}  {}", cell.replace('\n', &below)))
             .collect::<Vec<_>>()
             .join("\n")
     };
@@ -115,7 +116,7 @@ mod tests {
         table.set_width(40).force_no_tty();
         table.set_header(["run", "a cycle of a long name", "rejected"]);
         table.add_row(["1", "2026-W46", ""]);
-        table.add_row(["2", "2026-W47", "12"]);
+        table.add_row(["2", "2026-W47\nand W48", "12"]);
         let told = stacked(&table).expect("headings");
         assert_eq!(
             told,
@@ -123,6 +124,7 @@ mod tests {
              a cycle of a long name  2026-W46\n\n\
              run                     2\n\
              a cycle of a long name  2026-W47\n\
+             \x20                       and W48\n\
              rejected                12"
         );
     }
