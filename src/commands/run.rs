@@ -11,15 +11,14 @@ use super::{
 };
 use crate::cli::RunArguments;
 use crate::config::Project;
-use crate::domain::job::WriteBack;
-use crate::ledger::{Ledger, RunEntry, RunStatus, Versioned};
+use crate::ledger::{Ledger, RunEntry, RunStatus};
 use crate::report;
 use crate::report::output;
-use crate::report::run::{Delivered, REASONS_SHOWN_MAX};
-use crate::run::request::{Approver, ChosenRecords, Scope};
+use crate::report::run::REASONS_SHOWN_MAX;
+use crate::run::request::{Approver, ChosenRecords, Repeat, Scope};
 use crate::run::saved_plan::SavedPlan;
 use crate::run::stop::Stop;
-use crate::run::{self, RequestedCycle, RunError, RunRequest, plan};
+use crate::run::{self, RequestedCycle, RunError, RunRequest};
 use crate::schedule::notice::Book;
 
 /// What is known of a run by the time it fails.
@@ -169,26 +168,6 @@ async fn carry_out(
         None => cycle_of(&project, &checked, &arguments.job, Book::Recording(ledger)).await?,
     };
     known.cycle = Some(cycle.cycle().id.clone());
-    let request = &arguments.job;
-    if matches!(cycle, RequestedCycle::Given(_)) && insists_not(arguments) && saved.is_none() {
-        let chosen = plan::choose(&checked.job, request.write_back.as_deref())?;
-        let versions: Vec<_> = chosen.into_iter().map(versioned).collect();
-        let (job, cycle) = (&checked.job.name, &cycle.cycle().id);
-        if let Some(run) = ledger.delivered_by(job, cycle, &versions).await? {
-            let pending = ledger.pending(job).await?;
-            let delivered = Delivered {
-                job,
-                cycle,
-                run,
-                pending,
-            };
-            if request.json {
-                return Ok((Ending::Done, Some(delivered.json())));
-            }
-            print(&delivered.text());
-            return Ok((Ending::Done, None));
-        }
-    }
     let stop = stop.listened_to()?;
     let write_back = saved
         .as_ref()
@@ -208,6 +187,10 @@ async fn carry_out(
     let request = RunRequest {
         project: &project,
         checked: &checked,
+        repeat: match cycle {
+            RequestedCycle::Given(_) if insists_not(arguments) && saved.is_none() => Repeat::IfNew,
+            RequestedCycle::Given(_) | RequestedCycle::Own(_) => Repeat::Always,
+        },
         cycle,
         scope,
         write_back,
@@ -257,13 +240,6 @@ async fn carry_out(
 /// not delivered again.
 fn insists_not(arguments: &RunArguments) -> bool {
     !(arguments.again || arguments.approve || arguments.only_rejected)
-}
-
-fn versioned(write_back: &WriteBack) -> Versioned<'_> {
-    Versioned {
-        name: &write_back.name,
-        version: &write_back.version,
-    }
 }
 
 /// Says to machines that the process had no room to begin; of all other failures [`run()`] told

@@ -8,12 +8,22 @@ use sqlx::{Row, SqliteConnection};
 
 use super::error::{Answer, LedgerError};
 use super::sqlite::Ledger;
+use crate::domain::job::WriteBack;
 
 /// A write-back in one of its versions.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Versioned<'a> {
     pub(crate) name: &'a str,
     pub(crate) version: &'a str,
+}
+
+impl<'a> Versioned<'a> {
+    pub(crate) fn of(write_back: &'a WriteBack) -> Self {
+        Self {
+            name: &write_back.name,
+            version: &write_back.version,
+        }
+    }
 }
 
 impl Ledger {
@@ -37,6 +47,23 @@ impl Ledger {
                 latest = latest.max(Some(run));
             }
             Ok(latest)
+        })
+        .await
+    }
+
+    /// The latest run that delivered all of a cycle, whether somebody took it back since or not.
+    pub(crate) async fn whole_delivery(
+        &self,
+        job: &str,
+        cycle: &str,
+    ) -> Result<Option<i64>, LedgerError> {
+        self.read(async |connection| {
+            let row = sqlx::query(
+                "SELECT max(run) AS run FROM runs
+                 WHERE job = ?1 AND cycle = ?2 AND whole AND status IN ('succeeded', 'rejected')",
+            );
+            let row = row.bind(job).bind(cycle).fetch_one(connection).await?;
+            Ok(row.try_get("run")?)
         })
         .await
     }

@@ -8,17 +8,20 @@ use serde_json::{Value, json};
 use crate::domain::outcome::{Tally, grouped};
 use crate::domain::parking::LeftAlone;
 use crate::domain::printable::printable;
-use crate::ledger::{Pending, ReasonCount, RunStatus};
+use crate::ledger::{ReasonCount, RunStatus};
 use crate::report::history::{canary_line, summary_line};
 use crate::report::{guards, parked, pending};
 use crate::run::conflicts::kept::KEPT_CSV;
 use crate::run::outcomes::SKIPPED_CSV;
-use crate::run::report::{Applied, Guarded};
+use crate::run::report::{Applied, Before, Guarded};
 use crate::run::{RunReport, WriteBackReport};
 
 /// The summary: a line per write-back when there are several, and one for the job that adds up.
 pub(crate) fn text(report: &RunReport, reasons: &[ReasonCount]) -> String {
     let Some(run) = report.run else {
+        if let Some(before) = &report.before {
+            return before_text(report, before);
+        }
         if let Some(retry) = &report.retry {
             return pending::nothing_to_take(&report.job, retry);
         }
@@ -123,51 +126,34 @@ fn calls(report: &RunReport) -> Option<String> {
     (!calls.is_empty()).then(|| format!("calls made: {}", grouped(calls.iter().sum())))
 }
 
-/// A cycle that was delivered before, so that there was nothing to do.
-pub(crate) struct Delivered<'a> {
-    pub(crate) job: &'a str,
-    pub(crate) cycle: &'a str,
-    /// The run that delivered it.
-    pub(crate) run: i64,
-    /// Records of the job that were rejected and have not landed since.
-    pub(crate) pending: Vec<Pending>,
+/// Says that the cycle was delivered before, and what can be done all the same.
+fn before_text(report: &RunReport, before: &Before) -> String {
+    let (job, run, cycle) = (&report.job, before.run, printable(&report.cycle));
+    let mut lines = vec![
+        format!("{job}  nothing new: run {run} wrote cycle `{cycle}` back already"),
+        format!("hint: `writeback run {job} --again` writes it once more"),
+    ];
+    let records: u64 = before.pending.iter().map(|pending| pending.records).sum();
+    if records > 0 {
+        let records = grouped(records);
+        lines.push(format!(
+            "hint: `writeback run {job} --only-rejected` takes rejected records again: {records} are pending"
+        ));
+    }
+    lines.join("\n") + "\n"
 }
 
-impl Delivered<'_> {
-    pub(crate) fn text(&self) -> String {
-        let Self {
-            job,
-            cycle,
-            run,
-            pending,
-        } = self;
-        let cycle = printable(cycle);
-        let mut lines = vec![
-            format!("{job}  nothing new: run {run} wrote cycle `{cycle}` back already"),
-            format!("hint: `writeback run {job} --again` writes it once more"),
-        ];
-        let records: u64 = pending.iter().map(|pending| pending.records).sum();
-        if records > 0 {
-            let records = grouped(records);
-            lines.push(format!(
-                "hint: `writeback run {job} --only-rejected` takes rejected records again: {records} are pending"
-            ));
-        }
-        lines.join("\n") + "\n"
-    }
-
-    /// As [`json()`] tells of a run with nothing to do, and of who did it.
-    pub(crate) fn json(&self) -> Value {
-        json!({
-            "run": null,
-            "job": self.job,
-            "cycle": self.cycle,
-            "status": RunStatus::NothingNew,
-            "delivered_by": self.run,
-            "pending": self.pending,
-            "write_backs": [],
-        })
-    }
+/// As [`json()`] tells of a run with nothing to do, and of who did it.
+fn before_json(report: &RunReport, before: &Before) -> Value {
+    json!({
+        "run": null,
+        "job": report.job,
+        "cycle": report.cycle,
+        "status": report.status,
+        "delivered_by": before.run,
+        "pending": before.pending,
+        "write_backs": [],
+    })
 }
 
 /// What became of the records of a plan that was not applied to them; nothing, if it was applied to
@@ -284,6 +270,9 @@ fn guards(guarded: &Guarded) -> &'static str {
 
 /// The object that `run --json` prints.
 pub(crate) fn json(report: &RunReport) -> Value {
+    if let Some(before) = &report.before {
+        return before_json(report, before);
+    }
     let write_back = |one: &WriteBackReport| {
         json!({
             "name": one.name,

@@ -85,6 +85,7 @@ pub(crate) use self::place::run_folder;
 use self::plan::Plan;
 pub(crate) use self::progress::Progress;
 pub(crate) use self::push::error::PushError;
+use self::report::Before;
 pub(crate) use self::report::{RunReport, WriteBackReport};
 pub(crate) use self::request::{RequestedCycle, RunRequest};
 use self::resolve::Records;
@@ -102,6 +103,13 @@ pub(crate) async fn carry_out(
 ) -> Result<RunReport, RunError> {
     let job = &request.checked.job.name;
     let _lock = ledger.lock_job(job)?;
+    if let Some(run) = origin::delivered_by(request, ledger).await? {
+        let pending = ledger.pending(job).await?;
+        return Ok(RunReport::delivered_before(
+            request,
+            Before { run, pending },
+        ));
+    }
     if let Some(pause) = ledger.pause_of(job, Utc::now()).await? {
         let (job, pause) = (job.clone(), Box::new(pause));
         return Err(RunError::Paused { job, pause });

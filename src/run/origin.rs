@@ -5,11 +5,13 @@ use tracing::{info, warn};
 
 use crate::domain::cycle::Cycle;
 use crate::domain::mapping::{NO_RUN, RunFacts};
-use crate::ledger::{Ledger, LedgerError, NewRun, RunStatus, UnfinishedRun, WriteBackId};
+use crate::ledger::{
+    Ledger, LedgerError, NewRun, RunStatus, UnfinishedRun, Versioned, WriteBackId,
+};
 use crate::run::error::RunError;
-use crate::run::plan::Plan;
+use crate::run::plan::{self, Plan};
 use crate::run::prepared;
-use crate::run::request::RunRequest;
+use crate::run::request::{Repeat, RunRequest};
 use crate::run::resolve::{self, Extent, Records};
 
 /// A newer cycle than the one that is asked for, if the job has begun one.
@@ -22,6 +24,23 @@ pub(super) async fn newer_cycle(
         .newest_begun_cycle(&job.name, job.dashboard(), Utc::now())
         .await?;
     Ok(newest.filter(|newest| request.cycle.is_older_than(newest)))
+}
+
+/// The run that delivered the cycle before, if it is not to be delivered again.
+pub(super) async fn delivered_by(
+    request: &RunRequest<'_>,
+    ledger: &Ledger,
+) -> Result<Option<i64>, RunError> {
+    let (job, cycle) = (&request.checked.job, &request.cycle.cycle().id);
+    Ok(match request.repeat {
+        Repeat::Always => None,
+        Repeat::IfNew => {
+            let chosen = plan::choose(job, request.write_back)?.into_iter();
+            let versions: Vec<_> = chosen.map(Versioned::of).collect();
+            ledger.delivered_by(&job.name, cycle, &versions).await?
+        }
+        Repeat::Never => ledger.whole_delivery(&job.name, cycle).await?,
+    })
 }
 
 /// What is known of the run before it is begun or taken up.

@@ -76,6 +76,14 @@ impl Applied {
     }
 }
 
+/// What delivered a cycle before, so that there was nothing to do.
+#[derive(Debug)]
+pub(crate) struct Before {
+    pub(crate) run: i64,
+    /// Records of the job that were rejected and have not landed since.
+    pub(crate) pending: Vec<Pending>,
+}
+
 /// What a run did.
 #[derive(Debug)]
 pub(crate) struct RunReport {
@@ -84,6 +92,8 @@ pub(crate) struct RunReport {
     pub(crate) job: String,
     pub(crate) cycle: String,
     pub(crate) status: RunStatus,
+    /// What did it already, if that is why nothing was run.
+    pub(crate) before: Option<Before>,
     /// Why guards stopped it, if they did.
     pub(crate) guarded: Option<Guarded>,
     /// If it took only rejected records.
@@ -104,12 +114,21 @@ impl RunReport {
             job: request.checked.job.name.clone(),
             cycle: request.cycle.cycle().id.clone(),
             status: RunStatus::NothingNew,
+            before: None,
             guarded: None,
             retry: None,
             applied: None,
             write_backs: Vec::new(),
             folder: None,
             warnings: Vec::new(),
+        }
+    }
+
+    /// The cycle is delivered already.
+    pub(super) fn delivered_before(request: &RunRequest<'_>, before: Before) -> Self {
+        Self {
+            before: Some(before),
+            ..Self::nothing_new(request)
         }
     }
 
@@ -157,6 +176,7 @@ impl RunReport {
             job: facts.job.clone(),
             cycle: facts.cycle.id.clone(),
             status: RunStatus::Guarded,
+            before: None,
             guarded: None,
             retry: None,
             applied: None,

@@ -19,6 +19,8 @@ pub(crate) struct RunRequest<'a> {
     pub(crate) scope: Scope<'a>,
     /// Only this one of the job's write-backs.
     pub(crate) write_back: Option<&'a str>,
+    /// What is to be done where the cycle is delivered already.
+    pub(crate) repeat: Repeat,
     /// Who approves the run that guards stopped; nobody, and it is judged as any other.
     pub(crate) approver: Option<Approver>,
     pub(crate) stop: Stop,
@@ -41,6 +43,16 @@ impl RunRequest<'_> {
         ];
         choice.into_iter().flatten().collect::<Vec<_>>().join(" ")
     }
+}
+
+/// Whether a cycle that is delivered already is delivered again. It is asked with the job locked:
+/// who waited for another run knows of what that one did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    Always,
+    /// Where it was undone since, or a write-back was changed.
+    IfNew,
+    Never,
 }
 
 /// Which records a run takes.

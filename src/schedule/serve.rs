@@ -38,7 +38,7 @@ use crate::ledger::{
 };
 use crate::report;
 use crate::requests::{self, Answering, RequestsError, ServedFiles};
-use crate::run::request::Scope;
+use crate::run::request::{Repeat, Scope};
 use crate::run::stop::Stop;
 use crate::run::{self, RequestedCycle, RunError, RunReport, RunRequest, WriteBackReport};
 
@@ -808,7 +808,7 @@ impl Server {
         let only = request.write_back.as_ref();
         let wanted = |one: &&WriteBack| only.is_none_or(|name| *name == one.name);
         let wanted = checked.job.write_backs.iter().filter(wanted);
-        let versions: Vec<Versioned<'_>> = wanted.map(versioned).collect();
+        let versions: Vec<Versioned<'_>> = wanted.map(Versioned::of).collect();
         self.ledger
             .delivered_by(&request.job, cycle, &versions)
             .await
@@ -1072,13 +1072,6 @@ fn this_process() -> cycles::Server {
     }
 }
 
-fn versioned(write_back: &WriteBack) -> Versioned<'_> {
-    Versioned {
-        name: &write_back.name,
-        version: &write_back.version,
-    }
-}
-
 async fn carry_out(
     project: Arc<Project>,
     checked: Arc<CheckedJob>,
@@ -1093,6 +1086,7 @@ async fn carry_out(
         cycle,
         scope: Scope::All,
         write_back: None,
+        repeat: Repeat::Never,
         approver: None,
         stop,
     };

@@ -65,6 +65,20 @@ fn what_somebody_wrote_since_is_not_overwritten_unless_somebody_insists() {
 }
 
 #[test]
+fn runs_that_begin_at_once_deliver_a_cycle_once() {
+    let place = place();
+    let started: Vec<_> = (0..3)
+        .map(|_| place.start(&["run", "job", "--json"]))
+        .collect();
+    for mut run in started {
+        run.wait().expect("a run that ends");
+    }
+    let delivered = "SELECT count(*) AS runs FROM runs WHERE status = 'succeeded'";
+    assert_eq!(place.query_ledger(delivered).as_deref(), Some("runs\n1\n"));
+    expect_delivered_by(&run(&place, &[]), 1);
+}
+
+#[test]
 fn a_newer_cycle_is_new() {
     let place = place();
     run(&place, &[]);
