@@ -61,8 +61,8 @@ pub(crate) struct Cli {
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
 
-    /// On whose clock times are told, as in Europe/Berlin; JSON is in UTC always [default: the zone
-    /// that TZ names, else UTC]
+    /// On whose clock times are told, as in Europe/Berlin, and for `init` also by whose clock
+    /// crontab lines go; JSON is in UTC always [default: the zone that TZ names, else UTC]
     #[arg(long, global = true, value_name = "ZONE", value_parser = Zone::parse)]
     pub(crate) timezone: Option<Zone>,
 
@@ -868,4 +868,34 @@ pub(crate) struct ManArguments {
 pub(crate) struct CompletionsArguments {
     #[arg(value_enum)]
     pub(crate) shell: clap_complete::Shell,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Command, CommandFactory};
+
+    use super::*;
+
+    /// Arguments of a command and of those below it that are called as one of every command is:
+    /// what is said to the one would be taken for the other.
+    fn taken_twice(command: &Command, of_all: &[String]) -> Vec<String> {
+        let own = command.get_arguments().filter(|argument| {
+            let id = argument.get_id().to_string();
+            !argument.is_global_set() && of_all.contains(&id)
+        });
+        let own = own.map(|argument| format!("{} {}", command.get_name(), argument.get_id()));
+        let below = command
+            .get_subcommands()
+            .flat_map(|below| taken_twice(below, of_all));
+        own.chain(below).collect()
+    }
+
+    #[test]
+    fn no_command_has_an_argument_of_the_name_of_one_that_all_have() {
+        let command = Cli::command();
+        let of_all = command.get_arguments().filter(|one| one.is_global_set());
+        let of_all: Vec<String> = of_all.map(|one| one.get_id().to_string()).collect();
+        assert!(of_all.contains(&"timezone".to_owned()));
+        assert_eq!(taken_twice(&command, &of_all), Vec::<String>::new());
+    }
 }

@@ -45,7 +45,8 @@ fn carry_out(cli: Cli) -> Result<Ending, CommandError> {
         Command::Methods(arguments) => methods::methods(&arguments),
         Command::Completions(arguments) => manual::completions(arguments.shell),
         Command::Man(arguments) => manual::man_pages(&arguments),
-        Command::Init(arguments) => in_runtime(async move {
+        Command::Init(mut arguments) => in_runtime(async move {
+            arguments.timezone = cli.timezone.map(|zone| zone.name().to_owned());
             print(&init::init(&arguments).await?);
             Ok(Ending::Done)
         }),

@@ -93,6 +93,8 @@ pub(crate) struct Draft {
     pub(crate) source: DraftSystem,
     /// What is pulled.
     pub(crate) source_table: String,
+    /// The files that it is the newest of, by a pattern of their names.
+    pub(crate) pattern: Option<String>,
     /// Whether the table is there: the columns were read from it.
     pub(crate) source_is_there: bool,
     /// How the source's CSV is written.
@@ -446,14 +448,28 @@ impl Draft {
         format!(
             "# Where records come from, where they go, and how a finished cycle is noticed. Paths are relative to this file.\n\
              # What is done with them stands in {SCHEDULES_FOLDER}/, one file for each job.\n\n\
-             {}\n{}{}{DEFAULTS}",
+             {}{}\n{}{}{DEFAULTS}",
             self.source.connection(SOURCE, None, &self.dialect),
+            self.tables(),
             self.destination.connection(
                 DESTINATION,
                 attached_name(&self.table).as_deref(),
                 &CsvDialect::default()
             ),
             dashboard.unwrap_or_default(),
+        )
+    }
+
+    /// What the connection says of a table that is the newest of several files.
+    fn tables(&self) -> String {
+        let Some(pattern) = &self.pattern else {
+            return String::new();
+        };
+        format!(
+            "\n[connections.{SOURCE}.tables]   # a `?` stands for any one sign; of names that hold a date the last is the newest\n\
+             {} = {{ files = {}, take = \"last\" }}\n",
+            key(&self.source_table),
+            string(pattern)
         )
     }
 

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use chrono::{Datelike, NaiveDate};
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 use strum::{EnumCount, VariantArray};
 use url::Url;
@@ -196,6 +197,97 @@ impl FilePattern {
     pub(crate) fn is_name(&self) -> bool {
         !self.text().contains(['*', '?', '['])
     }
+}
+
+/// Files whose names differ by a date alone, as exports of several days do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DatedFiles {
+    /// What is called like them all: their name without the date and what sets it off.
+    pub(crate) table: String,
+    /// Their names, with a `?` for each digit of the date.
+    pub(crate) pattern: String,
+}
+
+/// Signs that set a date off within a name.
+const DATE_FRAME: [char; 4] = ['-', '_', '.', ' '];
+
+impl DatedFiles {
+    /// Reads `scores_2026-11-29.csv`. `None` without a date that begins with its year: where another
+    /// part stands first, the last of the names is not the newest.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        let stem = FileName::parse(name)?.table;
+        if name.starts_with('.') || stem.contains(['*', '?', '[', ']']) {
+            return None;
+        }
+        let (start, end) = date_within(stem)?;
+        let (before, date) = (stem.get(..start)?, stem.get(start..end)?);
+        let (after, rest) = (stem.get(end..)?, name.get(stem.len()..)?);
+        let parts = [
+            before.trim_matches(DATE_FRAME),
+            after.trim_matches(DATE_FRAME),
+        ];
+        let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        let table = parts.join("_");
+        let signs = date.replace(|sign: char| sign.is_ascii_digit(), "?");
+        (!table.is_empty()).then(|| Self {
+            table,
+            pattern: format!("{before}{signs}{after}{rest}"),
+        })
+    }
+}
+
+/// Where the first date of a text begins and ends, with the time of day behind it.
+fn date_within(text: &str) -> Option<(usize, usize)> {
+    let digit = |sign: &char| sign.is_ascii_digit();
+    let mut before = None;
+    for (start, sign) in text.char_indices() {
+        let begins = sign.is_ascii_digit() && !before.is_some_and(|sign: char| digit(&sign));
+        before = Some(sign);
+        let length = begins.then(|| date_length(text.get(start..)?)).flatten();
+        if let Some(length) = length {
+            let date_end = start + length;
+            return Some((start, date_end + time_length(text.get(date_end..)?)));
+        }
+    }
+    None
+}
+
+/// Bytes of the date that a text begins with, if it does: of a day, a week or a month.
+fn date_length(text: &str) -> Option<usize> {
+    /// Its length, what makes a day of it, and how the day is then written.
+    const FORMS: [(usize, &str, &str); 7] = [
+        (10, "", "%Y-%m-%d"),
+        (10, "", "%Y_%m_%d"),
+        (10, "", "%Y.%m.%d"),
+        (8, "", "%Y%m%d"),
+        (8, "-1", "%G-W%V-%u"),
+        (7, "-01", "%Y-%m-%d"),
+        (7, "_01", "%Y_%m_%d"),
+    ];
+    let form = FORMS.into_iter().find(|(length, ending, form)| {
+        let goes_on = text.get(*length..).unwrap_or_default();
+        let day = text.get(..*length).map(|date| format!("{date}{ending}"));
+        let day = day.and_then(|day| NaiveDate::parse_from_str(&day, form).ok());
+        day.is_some_and(|day| (1970..2100).contains(&day.year()))
+            && !goes_on.starts_with(|sign: char| sign.is_ascii_digit())
+    });
+    form.map(|(length, ..)| length)
+}
+
+/// Bytes of the time of day, or the number of a delivery, that follows a date.
+fn time_length(text: &str) -> usize {
+    let mut length = 0;
+    let mut signs = text.chars().peekable();
+    while let Some(sign) = signs.next() {
+        let sets_off = matches!(sign, 'T' | '_' | '-' | '.' | ' ')
+            && signs.peek().is_some_and(char::is_ascii_digit);
+        let ends = sign == 'Z' && length > 0;
+        if !(sets_off || ends || sign.is_ascii_digit()) {
+            break;
+        }
+        length += sign.len_utf8();
+    }
+    length
 }
 
 /// How CSV is written. By default as RFC 4180 has it: commas, in UTF-8, numbers with points.
@@ -509,6 +601,43 @@ mod tests {
         decimal: ',',
         thousands: Some('.'),
     };
+
+    #[test]
+    fn files_of_several_days_are_known_by_a_date_that_begins_with_its_year() {
+        let dated = |name| DatedFiles::parse(name).map(|dated| (dated.table, dated.pattern));
+        for (name, table, pattern) in [
+            ("scores_2026-11-29.csv", "scores", "scores_????-??-??.csv"),
+            ("scores-20261129.csv.gz", "scores", "scores-????????.csv.gz"),
+            (
+                "2026.11.29 Größen.parquet",
+                "Größen",
+                "????.??.?? Größen.parquet",
+            ),
+            (
+                "a_2026-11-29T06-30-00Z_eu.csv",
+                "a_eu",
+                "a_????-??-??T??-??-??Z_eu.csv",
+            ),
+            ("a_20261129_2.ndjson", "a", "a_????????_?.ndjson"),
+            ("a_2026-W46.csv", "a", "a_????-W??.csv"),
+            ("a_2026-11.csv", "a", "a_????-??.csv"),
+            ("v2_2026_11_29.csv", "v2", "v2_????_??_??.csv"),
+        ] {
+            assert_eq!(dated(name), Some((table.to_owned(), pattern.to_owned())));
+        }
+        for name in [
+            "scores.csv",
+            "scores_2026.csv",
+            "scores_29.11.2026.csv",
+            "scores_2026-13-29.csv",
+            "scores_120261129.csv",
+            "2026-11-29.csv",
+            "sco[r]es_2026-11-29.csv",
+            "scores_2026-11-29.xlsx",
+        ] {
+            assert_eq!(dated(name), None, "{name}");
+        }
+    }
 
     #[test]
     fn a_number_is_read_by_its_marks_or_not_at_all() {

@@ -10,6 +10,7 @@ mod seam;
 pub(crate) mod sqlite;
 mod text;
 
+pub(crate) use self::files::FileTable;
 pub(crate) use self::seam::{
     CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX, DescribedColumn, Pulled, Source, TableDescription,
 };
@@ -71,7 +72,7 @@ impl Source for AnySource {
 pub(crate) fn tables_of_files(
     connection: &str,
     settings: &FilesSettings,
-) -> Result<Vec<String>, SystemError> {
+) -> Result<Vec<FileTable>, SystemError> {
     files::tables(connection, settings)
 }
 

@@ -227,7 +227,7 @@ fn a_project_is_proposed_from_what_the_systems_hold() {
     for line in [
         "CREATE TABLE \"Kunden 2026\" (",
         "Kundennr VARCHAR(16)",
-        "Wert DECIMAL(6,2) NOT NULL",
+        "Wert DECIMAL(9,2) NOT NULL",
         "PRIMARY KEY (Kundennr)",
     ] {
         assert!(schema.contains(line), "{schema}");
@@ -239,6 +239,65 @@ fn a_project_is_proposed_from_what_the_systems_hold() {
         place.rows("ACCOUNTS"),
         "KUNDEN_NR,WERT,AM,OWNER\n00042,1087.5,2026-11-30,x\n00044,8,2026-12-02,y\n"
     );
+}
+
+#[test]
+fn the_newest_of_dated_exports_is_what_is_written_back() {
+    let place = Workspace::on(Server::Sqlite);
+    let header = "Nr;Wert;Risiko\r\n";
+    place
+        .bytes(
+            "exports/scores_2026-11-22.csv",
+            format!("{header}A1;1,5;x\r\n").as_bytes(),
+        )
+        .bytes(
+            "exports/scores_2026-11-29.csv",
+            format!("{header}A1;2,5;y\r\n").as_bytes(),
+        )
+        .file("exports/scores_old.csv", header)
+        .execute(
+            "CREATE TABLE ACCOUNTS (NR TEXT PRIMARY KEY, WERT DECIMAL(9,3), RISIKO VARCHAR(40))",
+        )
+        .execute("INSERT INTO ACCOUNTS VALUES ('A1', 1, NULL)");
+    std::fs::remove_file(place.path("writeback.toml")).expect("a file");
+    let made = place.command(&[
+        "init",
+        "--yes",
+        "--source=exports/scores_2026-11-29.csv",
+        "--destination=crm.db",
+        "--table=ACCOUNTS",
+        "--announced",
+        "--gate=0 6 * * MON",
+        "--timezone=Europe/Berlin",
+    ]);
+    assert_eq!(made.code, 0, "{made}");
+    let told = "note: `scores` is the newest of the files `scores_????-??-??.csv` at each run\n";
+    assert!(made.stdout.contains(told), "{made}");
+    let settings = place.text("writeback.toml");
+    let tables = "scores = { files = \"scores_????-??-??.csv\", take = \"last\" }";
+    assert!(settings.contains(tables), "{settings}");
+    // Values of one file suggest less than the next may hold: the destination says how much.
+    let schema = place.text("sql/scores.sql");
+    for line in [
+        "CREATE TABLE scores (",
+        "Wert DECIMAL(9,3)",
+        "Risiko VARCHAR(40)",
+    ] {
+        assert!(schema.contains(line), "{schema}");
+    }
+    let job = place.text("schedules/weekly.toml");
+    assert!(job.contains("timezone = \"Europe/Berlin\""), "{job}");
+    place.bytes(
+        "exports/scores_2026-12-06.csv",
+        format!("{header}A1;1000,125;z\r\n").as_bytes(),
+    );
+    assert_eq!(
+        place.command(&["cycle", "dashboard", "--id", "W49"]).code,
+        0
+    );
+    let tested = place.command(&["test", "weekly", "--record", "A1"]);
+    assert_eq!(tested.code, 0, "{tested}");
+    assert_eq!(place.rows("ACCOUNTS"), "NR,WERT,RISIKO\nA1,1000.125,z\n");
 }
 
 #[test]

@@ -10,7 +10,9 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use self::asking::{Asker, Who};
-use self::reading::{Look, NamedSource, SeenTable, here_or_there, look, near_names, tables};
+use self::reading::{
+    Look, NamedSource, Offer, SeenTable, here_or_there, look, near_names, tables, widened,
+};
 use crate::config::PROJECT_FILE;
 use crate::config::dbml::{DbmlTable, read_dbml};
 use crate::config::draft::{
@@ -21,6 +23,7 @@ use crate::domain::files::CsvDialect;
 use crate::domain::match_rule::MatchMode;
 use crate::domain::printable::printable;
 use crate::domain::problem::{Problem, did_you_mean, quoted_list};
+use crate::domain::schema::SchemaType;
 use crate::user_file;
 
 /// What stands for "none" in an answer: an empty answer takes what is proposed.
@@ -103,8 +106,8 @@ pub(crate) struct InitArguments {
     /// Write back not before the next of these instants, a crontab line; `-` for none
     #[arg(long, value_name = "CRON", requires = "signal")]
     pub(crate) gate: Option<String>,
-    /// Time zone of crontab lines, as in `Europe/Berlin`
-    #[arg(long, value_name = "ZONE", requires = "signal")]
+    /// Time zone of crontab lines: that on whose clock times are told, a flag of every command.
+    #[arg(skip)]
     pub(crate) timezone: Option<String>,
 }
 
@@ -257,7 +260,14 @@ async fn draft(
 
     asker.tell("Step 2: the use case")?;
     let diagram = arguments.from.as_deref().map(diagram).transpose()?;
-    let (source_table, mut columns, dialect, source_is_there) = records(
+    let Records {
+        table: source_table,
+        pattern,
+        mut columns,
+        dialect,
+        is_there: source_is_there,
+        is_guessed,
+    } = records(
         arguments,
         asker,
         &source,
@@ -269,7 +279,12 @@ async fn draft(
     let job = asker.text("Name of the job", &arguments.job, "weekly", &check_name)?;
 
     asker.tell("Step 5: the destination's table, its columns, the rules and the cadence")?;
-    let table = destination_table(arguments, asker, &destination, &mut columns, notes).await?;
+    let seen = match is_guessed {
+        true => Seen::Values,
+        false => Seen::Declared,
+    };
+    let table =
+        destination_table(arguments, asker, &destination, &mut columns, seen, notes).await?;
     fields(arguments, asker, &mut columns)?;
     let question = "Column for the time of the dashboard's cycle (recommended; - for none)";
     let stamp = none(asker.text(question, &arguments.stamp, NONE, &check_column)?);
@@ -285,6 +300,7 @@ async fn draft(
         name: plain_name(&source_table),
         source,
         source_table,
+        pattern,
         source_is_there,
         dialect,
         destination,
@@ -311,6 +327,19 @@ fn diagram(file: &Path) -> Result<Vec<DbmlTable>, InitError> {
     }
 }
 
+/// What is written back.
+struct Records {
+    table: String,
+    /// The files that it is the newest of, by a pattern of their names.
+    pattern: Option<String>,
+    columns: Vec<DraftColumn>,
+    /// How it is written.
+    dialect: CsvDialect,
+    is_there: bool,
+    /// Whether only values of a file suggest what its columns hold.
+    is_guessed: bool,
+}
+
 /// The source's table, its columns, how it is written, and whether it is there: as a diagram or
 /// flags say, as the source itself does, or as somebody answers.
 async fn records(
@@ -320,7 +349,7 @@ async fn records(
     named: Option<String>,
     diagram: Option<&[DbmlTable]>,
     notes: &mut Vec<String>,
-) -> Result<(String, Vec<DraftColumn>, CsvDialect, bool), InitError> {
+) -> Result<Records, InitError> {
     let folder = arguments.folder.as_path();
     let there = tables(source, folder).await;
     let mut usual = proposed_table(asker, named, diagram, &there)?;
@@ -328,22 +357,40 @@ async fn records(
     loop {
         let question = "What is written back: a table's name";
         let table = asker.text(question, &flag, &usual, &check_source_table)?;
+        let offer = there.iter().find(|offer| offer.table == table);
+        let pattern = offer.and_then(|offer| offer.pattern.clone());
         if let Some(tables) = diagram {
             let columns = columns_of_diagram(tables, &table)?;
-            let looked = look(source, folder, &table).await;
+            let looked = look(source, folder, &table, pattern.as_deref()).await;
             let (dialect, is_there) = match looked {
                 Look::Seen(seen) => (seen.dialect, true),
                 Look::NoTable(_) | Look::NotYet(_) => (CsvDialect::default(), false),
             };
-            return Ok((table, columns, dialect, is_there));
+            return Ok(Records {
+                table,
+                pattern,
+                columns,
+                dialect,
+                is_there,
+                is_guessed: false,
+            });
         }
-        match look(source, folder, &table).await {
+        match look(source, folder, &table, pattern.as_deref()).await {
             Look::Seen(seen) => {
-                let columns = match arguments.columns.is_empty() {
+                tell_newest(asker, &table, pattern.as_deref(), notes)?;
+                let is_read = arguments.columns.is_empty();
+                let columns = match is_read {
                     true => read_columns(asker, &seen, notes)?,
                     false => columns(arguments, asker)?,
                 };
-                return Ok((table, columns, seen.dialect, true));
+                return Ok(Records {
+                    table,
+                    pattern,
+                    columns,
+                    dialect: seen.dialect,
+                    is_there: true,
+                    is_guessed: is_read && source.is_read_only(),
+                });
             }
             Look::NoTable(why) if arguments.columns.is_empty() => {
                 if asker.is_nobody() {
@@ -363,10 +410,33 @@ async fn records(
                     notes.push(lines_of(&note));
                 }
                 let columns = columns(arguments, asker)?;
-                return Ok((table, columns, CsvDialect::default(), false));
+                return Ok(Records {
+                    table,
+                    pattern: None,
+                    columns,
+                    dialect: CsvDialect::default(),
+                    is_there: false,
+                    is_guessed: false,
+                });
             }
         }
     }
+}
+
+/// Says that each run takes the newest of some files, if so it is.
+fn tell_newest(
+    asker: &Asker,
+    table: &str,
+    pattern: Option<&str>,
+    notes: &mut Vec<String>,
+) -> Result<(), InitError> {
+    let Some(pattern) = pattern else {
+        return Ok(());
+    };
+    let note = format!("note: `{table}` is the newest of the files `{pattern}` at each run\n");
+    asker.tell(note.trim_end())?;
+    notes.push(lines_of(&note));
+    Ok(())
 }
 
 /// The table that is proposed: the one that was named, else one of those that are there.
@@ -374,24 +444,28 @@ fn proposed_table(
     asker: &Asker,
     named: Option<String>,
     diagram: Option<&[DbmlTable]>,
-    there: &[String],
+    there: &[Offer],
 ) -> Result<String, InitError> {
-    let drawn: Vec<&str> = diagram
-        .unwrap_or_default()
-        .iter()
-        .map(|table| table.name.as_str())
+    let drawn = diagram.unwrap_or_default().iter();
+    let drawn: Vec<Offer> = drawn
+        .map(|table| Offer::of_table(table.name.clone()))
         .collect();
-    let known: Vec<&str> = match drawn.is_empty() {
-        true => there.iter().map(String::as_str).collect(),
-        false => drawn,
+    let known = match drawn.is_empty() {
+        true => there,
+        false => &drawn,
     };
-    let chosen = match (named, known.as_slice()) {
-        (Some(named), _) => return Ok(named),
+    let chosen = match (named, known) {
+        (Some(named), _) => {
+            let offer = known.iter().find(|offer| offer.holds(&named));
+            return Ok(offer.map_or(named, |offer| offer.table.clone()));
+        }
         (None, []) => return Ok("health_score".to_owned()),
         (None, [_]) => 0,
         (None, several) => asker.choice("Which of these is written back", several)?,
     };
-    Ok(known.get(chosen).copied().unwrap_or_default().to_owned())
+    Ok(known
+        .get(chosen)
+        .map_or_else(String::new, |offer| offer.table.clone()))
 }
 
 fn check_source_table(table: &str) -> Result<(), String> {
@@ -490,25 +564,38 @@ fn with_key(columns: &mut [DraftColumn]) {
     }
 }
 
-/// The destination's table. Where it can be looked at, columns go where near names lead.
+/// How the types of columns are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    Declared,
+    /// The values of one file suggest them, and the next file may hold longer ones.
+    Values,
+}
+
+/// The destination's table. Where it can be looked at, columns go where near names lead, and are as
+/// wide as those there.
 async fn destination_table(
     arguments: &InitArguments,
     asker: &Asker,
     destination: &DraftSystem,
     columns: &mut [DraftColumn],
+    types: Seen,
     notes: &mut Vec<String>,
 ) -> Result<String, InitError> {
     let (mut flag, mut usual) = (arguments.table.clone(), "\"CRM\".\"ACCOUNTS\"".to_owned());
     loop {
         let question = "Table they go to";
         let table = asker.text(question, &flag, &usual, &check_table)?;
-        match look(destination, &arguments.folder, &table).await {
+        match look(destination, &arguments.folder, &table, None).await {
             Look::Seen(seen) => {
                 let there = seen.table.columns.iter();
                 let there: Vec<String> = there.map(|column| column.name.clone()).collect();
                 let near = near_names(columns, &there);
                 for (column, near) in columns.iter_mut().zip(near) {
                     column.goes_to = near;
+                }
+                if types == Seen::Values {
+                    widen(columns, &seen);
                 }
                 let lost = columns.iter().filter(|column| column.goes_to.is_none());
                 let lost: Vec<&str> = lost.map(|column| column.name.as_str()).collect();
@@ -534,6 +621,20 @@ async fn destination_table(
                 asker.tell(note.trim_end())?;
                 return Ok(table);
             }
+        }
+    }
+}
+
+/// Makes columns as wide as those that they go to. Keys stay of their kind.
+fn widen(columns: &mut [DraftColumn], destination: &SeenTable) {
+    for column in columns {
+        let there = destination.table.columns.iter();
+        let mut there = there.filter(|there| Some(&there.name) == column.goes_to.as_ref());
+        let declared = there.next().and_then(|there| there.column_type);
+        let wider = declared.and_then(|declared| widened(column.column_type, declared));
+        let is_alike = |wider: &SchemaType| wider.kind() == column.column_type.kind();
+        if let Some(wider) = wider.filter(|wider| !column.key || is_alike(wider)) {
+            column.column_type = wider;
         }
     }
 }

@@ -1,15 +1,16 @@
 //! What the systems themselves say of a new project: which tables there are, how they are written,
 //! and what their columns hold. Whatever cannot be looked at yet is asked for instead.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::config::draft::{DraftColumn, DraftSystem};
 use crate::domain::connection::System;
 use crate::domain::error::{SystemError, chain};
-use crate::domain::files::{CsvDialect, FileName};
+use crate::domain::files::{CsvDialect, DatedFiles, FileName, FilePattern, Take};
 use crate::domain::problem::nearest;
-use crate::domain::schema::SchemaType;
-use crate::source::{self, TableDescription};
+use crate::domain::schema::{DecimalSize, SchemaType};
+use crate::source::{self, FileTable, TableDescription};
 
 /// A source as it was named: a file names its table at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,8 +72,83 @@ pub(super) struct SeenTable {
     pub(super) dialect: CsvDialect,
 }
 
-/// Names of the tables in a folder of files or a file of DuckDB; none where there is no such one.
-pub(super) async fn tables(system: &DraftSystem, project: &Path) -> Vec<String> {
+/// A table that may be written back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Offer {
+    pub(super) table: String,
+    /// The files that it is the newest of, by a pattern of their names.
+    pub(super) pattern: Option<String>,
+    /// The tables that these files are by their own names.
+    of: Vec<String>,
+}
+
+impl Offer {
+    pub(super) fn of_table(table: String) -> Self {
+        Self {
+            of: vec![table.clone()],
+            table,
+            pattern: None,
+        }
+    }
+
+    fn of_files(dated: DatedFiles, of: Vec<String>) -> Self {
+        Self {
+            table: dated.table,
+            pattern: Some(dated.pattern),
+            of,
+        }
+    }
+
+    /// Whether the table of this name is meant by it.
+    pub(super) fn holds(&self, table: &str) -> bool {
+        self.of.iter().any(|one| one == table)
+    }
+}
+
+impl fmt::Display for Offer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.pattern {
+            None => formatter.write_str(&self.table),
+            Some(pattern) => write!(formatter, "{} (the newest of {pattern})", self.table),
+        }
+    }
+}
+
+/// Tables of a folder as they are offered: files that differ by a date alone as the newest of them,
+/// since the next export has another date. Where something else is called like that, each stands
+/// for itself.
+fn offers(tables: Vec<FileTable>) -> Vec<Offer> {
+    let mut offers: Vec<(Option<DatedFiles>, Vec<String>)> = Vec::new();
+    for FileTable { table, file } in tables {
+        let dated = file.as_deref().and_then(DatedFiles::parse);
+        let mut earlier = offers.iter_mut().filter(|_| dated.is_some());
+        match earlier.find(|(other, _)| *other == dated) {
+            Some((_, of)) => of.push(table),
+            None => offers.push((dated, vec![table])),
+        }
+    }
+    let name_of = |(dated, of): &(Option<DatedFiles>, Vec<String>)| {
+        let table = dated.as_ref().map(|dated| dated.table.as_str());
+        table
+            .or(of.first().map(String::as_str))
+            .map(str::to_lowercase)
+    };
+    let names: Vec<Option<String>> = offers.iter().map(name_of).collect();
+    let offered = offers
+        .into_iter()
+        .zip(&names)
+        .flat_map(|((dated, of), name)| {
+            let is_only = names.iter().filter(|other| *other == name).count() == 1;
+            match dated.filter(|_| is_only) {
+                Some(dated) => vec![Offer::of_files(dated, of)],
+                None => of.into_iter().map(Offer::of_table).collect(),
+            }
+        });
+    offered.collect()
+}
+
+/// The tables in a folder of files or a file of DuckDB; none where there is no such one.
+pub(super) async fn tables(system: &DraftSystem, project: &Path) -> Vec<Offer> {
     let is_there = system.path().is_none_or(|path| project.join(path).exists());
     let usual = CsvDialect::default();
     let connection = system.connect(project, None, &usual).ok();
@@ -80,9 +156,10 @@ pub(super) async fn tables(system: &DraftSystem, project: &Path) -> Vec<String> 
         return Vec::new();
     };
     let tables = match &connection.system {
-        System::Files(settings) => source::tables_of_files(&connection.name, settings),
+        System::Files(settings) => source::tables_of_files(&connection.name, settings).map(offers),
         System::Adbc(settings) if settings.file.is_some() => {
-            source::tables_of_driver(&connection, settings).await
+            let tables = source::tables_of_driver(&connection, settings).await;
+            tables.map(|tables| tables.into_iter().map(Offer::of_table).collect())
         }
         System::Sqlite(_)
         | System::Postgres(_)
@@ -94,8 +171,13 @@ pub(super) async fn tables(system: &DraftSystem, project: &Path) -> Vec<String> 
     tables.unwrap_or_default()
 }
 
-/// Looks at a table of a system.
-pub(super) async fn look(system: &DraftSystem, project: &Path, table: &str) -> Look {
+/// Looks at a table of a system, which may be the newest of some files.
+pub(super) async fn look(
+    system: &DraftSystem,
+    project: &Path,
+    table: &str,
+    pattern: Option<&str>,
+) -> Look {
     if let Some(path) = system.path()
         && !project.join(path).exists()
     {
@@ -115,6 +197,10 @@ pub(super) async fn look(system: &DraftSystem, project: &Path, table: &str) -> L
             let folder = settings.folder.display();
             return Look::NotYet(format!("there is no file of records in `{folder}` yet"));
         }
+        let newest = pattern.and_then(|pattern| FilePattern::parse(pattern, Take::Last).ok());
+        settings
+            .tables
+            .extend(newest.map(|newest| (table.to_owned(), newest)));
         match source::dialect_of_file(&connection.name, settings, table) {
             Ok(found) => dialect = found,
             Err(error) => return of_error(&error),
@@ -188,6 +274,31 @@ impl SeenTable {
             .map(|column| column.name.as_str())
             .collect()
     }
+}
+
+/// A type that holds what either of two does, where the second is a wider one of its kind: values
+/// suggest the first, somebody declared the second.
+pub(super) fn widened(seen: SchemaType, declared: SchemaType) -> Option<SchemaType> {
+    let wider = match (seen, declared) {
+        (
+            SchemaType::Text {
+                characters_max: Some(seen),
+            },
+            SchemaType::Text { characters_max },
+        ) => characters_max.is_none_or(|declared| declared > seen),
+        (SchemaType::Integer { bits: seen }, SchemaType::Integer { bits }) => bits > seen,
+        (SchemaType::Integer { .. }, SchemaType::Decimal { size }) => {
+            size.is_none_or(|size| size.scale > 0)
+        }
+        (SchemaType::Decimal { size: Some(seen) }, SchemaType::Decimal { size }) => {
+            let whole = |size: DecimalSize| size.precision.saturating_sub(size.scale);
+            size.is_none_or(|size| {
+                size != seen && size.scale >= seen.scale && whole(size) >= whole(seen)
+            })
+        }
+        _ => false,
+    };
+    wider.then_some(declared)
 }
 
 /// The destination column that a source column most likely goes to: of the same name but for case

@@ -75,6 +75,14 @@ pub(super) struct Folder {
     tables: Vec<TableFile>,
 }
 
+/// A table of a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FileTable {
+    pub(crate) table: String,
+    /// The name of the one file that holds it, if one does.
+    pub(crate) file: Option<String>,
+}
+
 /// A file that holds a table, or a folder whose files do together.
 #[derive(Debug, Clone)]
 pub(super) struct TableFile {
@@ -199,6 +207,14 @@ impl Folder {
     /// Names of the tables, sorted by those of their files.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> + Clone {
         self.tables.iter().map(|file| file.table.as_str())
+    }
+
+    /// The tables, sorted by the names of their files.
+    pub(super) fn tables(&self) -> impl Iterator<Item = FileTable> {
+        self.tables.iter().map(|table| FileTable {
+            table: table.table.clone(),
+            file: table.parts.is_none().then(|| table.name.to_string()),
+        })
     }
 
     fn only_file(&self, table: &str) -> Result<&TableFile, SystemError> {

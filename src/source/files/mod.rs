@@ -25,6 +25,7 @@ use std::ops::ControlFlow;
 use tokio::sync::mpsc;
 
 use self::delivery::{Delivery, Message, stopped};
+pub(crate) use self::folder::FileTable;
 use self::folder::Folder;
 use self::model::Model;
 use self::remote::Awaited;
@@ -136,9 +137,9 @@ pub(crate) async fn describe_table(
 pub(crate) fn tables(
     connection: &str,
     settings: &FilesSettings,
-) -> Result<Vec<String>, SystemError> {
+) -> Result<Vec<FileTable>, SystemError> {
     let folder = Folder::list(connection, settings)?;
-    Ok(folder.names().map(str::to_owned).collect())
+    Ok(folder.tables().collect())
 }
 
 /// How the CSV of a table seems to be written, going by how it begins; files of other formats know
