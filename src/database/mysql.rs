@@ -69,8 +69,10 @@ pub(crate) struct Session {
 }
 
 /// The parts of `sql_mode` that writing depends on. None of them changes how statements are parsed.
-/// Without `NO_AUTO_VALUE_ON_ZERO` a 0 in an `AUTO_INCREMENT` column becomes another number.
-const STRICT_MODE: &str = "STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,\
+/// Without `NO_AUTO_VALUE_ON_ZERO` a 0 in an `AUTO_INCREMENT` column becomes another number. Every
+/// date is let through: records hold none that is no date, and `IF(…, day)`, which keeps what a row
+/// holds, makes NULL of `0000-00-00` without a word in a mode that knows none.
+const STRICT_MODE: &str = "STRICT_ALL_TABLES,ALLOW_INVALID_DATES,ERROR_FOR_DIVISION_BY_ZERO,\
                            NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO";
 
 /// What takes every date that a column can hold.
@@ -487,7 +489,7 @@ fn unlimited_statements(server: Server) -> &'static str {
     }
 }
 
-/// Whether nothing is cut in silence and nothing changes how our statements are parsed.
+/// Whether nothing is cut or emptied in silence and nothing changes how our statements are parsed.
 fn is_strict(mode: &str) -> bool {
     let has = |flag: &str| mode.split(',').any(|word| word.eq_ignore_ascii_case(flag));
     let parsing = [
@@ -496,7 +498,13 @@ fn is_strict(mode: &str) -> bool {
         "PIPES_AS_CONCAT",
         "PAD_CHAR_TO_FULL_LENGTH",
     ];
-    has("STRICT_ALL_TABLES") && has("NO_AUTO_VALUE_ON_ZERO") && !parsing.into_iter().any(has)
+    let needed = [
+        "STRICT_ALL_TABLES",
+        "NO_AUTO_VALUE_ON_ZERO",
+        "ALLOW_INVALID_DATES",
+    ];
+    let emptying = ["NO_ZERO_DATE", "NO_ZERO_IN_DATE"];
+    needed.into_iter().all(has) && !parsing.into_iter().chain(emptying).any(has)
 }
 
 fn silent(connection: &str, doing: &str, waited: Duration) -> SystemError {
@@ -543,6 +551,7 @@ mod tests {
         assert!(!is_strict(""));
         assert!(!is_strict("STRICT_TRANS_TABLES"));
         assert!(!is_strict(&format!("{STRICT_MODE},ANSI_QUOTES")));
+        assert!(!is_strict(&format!("{STRICT_MODE},NO_ZERO_DATE")));
     }
 
     #[test]

@@ -107,6 +107,39 @@ fn what_a_laxer_mode_let_in_comes_back_in_mariadb() {
 }
 
 #[test]
+fn a_date_that_is_none_stays_where_it_is_kept_in_mariadb() {
+    let held = Held {
+        server: Server::MariaDb,
+        schema: "day DATE, moment TIMESTAMP, stamp TIMESTAMP WITH TIME ZONE, score INTEGER",
+        table: "day DATE, moment DATETIME(6), stamp TIMESTAMP(6) NULL, score INTEGER",
+        rows: &["'0000-00-00', '2020-02-31 12:00:00', '0000-00-00 00:00:00', 1"],
+        names: &["day", "moment", "stamp", "score"],
+        then: ",,,7",
+        exactly: "CAST(day AS CHAR) AS day, CAST(moment AS CHAR) AS moment, CAST(stamp AS CHAR) AS stamp",
+    };
+    let fields = |settings: &str| {
+        let moments = ["day", "moment", "stamp"]
+            .map(|name| format!("{name} = {{ column = '{name}'{settings} }}\n"));
+        format!("id = 'id'\nscore = 'score'\n{}", moments.concat())
+    };
+    for key in [", PRIMARY KEY (id)", ""] {
+        let place = held.place(key);
+        let exactly = || place.query(&format!("SELECT {} FROM accounts", held.exactly));
+        let before = exactly();
+        place.job("nulls = 'keep'", &fields(""));
+        assert_eq!(place.run().summary(), "1 read = 1 updated");
+        assert_eq!(exactly(), before, "NULLs keep, {key:?}");
+        place.job("", &fields(", when = 'if_empty'")).file(
+            "data/scores.csv",
+            "id,day,moment,stamp,score\nA0,2001-01-01,2001-01-01 00:00:00,2001-01-01 00:00:00Z,8\n",
+        );
+        assert_eq!(place.run().summary(), "1 read = 1 updated");
+        assert_eq!(exactly(), before, "what is filled is not empty, {key:?}");
+        assert_eq!(place.query("SELECT score FROM accounts"), "score\n8\n");
+    }
+}
+
+#[test]
 fn what_no_source_can_bring_comes_back_in_postgres() {
     let held = Held {
         server: Server::Postgres,
