@@ -142,6 +142,10 @@ impl Destination for AnyDatabase {
         whichever!(self, database => database.dependents(object).await)
     }
 
+    async fn expect_taken(&mut self, layout: &Layout) -> Result<(), SystemError> {
+        whichever!(self, database => database.expect_taken(layout).await)
+    }
+
     async fn references(&mut self, object: &Object) -> Result<Vec<ReferenceColumn>, SystemError> {
         whichever!(self, database => database.references(object).await)
     }
@@ -207,6 +211,10 @@ impl Transact for AnyDatabase {
         change: Change,
     ) -> Result<Vec<String>, SystemError> {
         whichever!(self, database => database.hindrances(object, change).await)
+    }
+
+    async fn may_alter_inserted(&mut self, object: &Object) -> Result<bool, SystemError> {
+        whichever!(self, database => database.may_alter_inserted(object).await)
     }
 
     async fn update(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {
@@ -362,6 +370,13 @@ impl Destination for AnyDestination {
         match self {
             Self::Database(database) => database.dependents(object).await,
             Self::Service(service) => service.dependents(object).await,
+        }
+    }
+
+    async fn expect_taken(&mut self, layout: &Layout) -> Result<(), SystemError> {
+        match self {
+            Self::Database(database) => database.expect_taken(layout).await,
+            Self::Service(_) => Ok(()),
         }
     }
 

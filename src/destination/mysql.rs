@@ -132,6 +132,20 @@ impl Destination for MysqlDestination {
         catalogue::dependents(&mut self.session, &object.path).await
     }
 
+    async fn expect_taken(&mut self, layout: &Layout) -> Result<(), SystemError> {
+        for sql in statement::trials(layout) {
+            match self
+                .session
+                .columns_of(sql, "writing through the view")
+                .await
+            {
+                Ok(_) | Err(SystemError::Forbidden { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
     async fn references(&mut self, object: &Object) -> Result<Vec<ReferenceColumn>, SystemError> {
         catalogue::references(&mut self.session, &object.path).await
     }
@@ -245,6 +259,11 @@ impl Transact for MysqlDestination {
 
     async fn declarations(&mut self, object: &Object) -> Result<Vec<Declaration>, SystemError> {
         catalogue::declarations(&mut self.session, &object.path).await
+    }
+
+    /// Triggers are shown to nobody but those who may make them.
+    async fn may_alter_inserted(&mut self, _object: &Object) -> Result<bool, SystemError> {
+        Ok(true)
     }
 
     async fn update(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {

@@ -303,6 +303,12 @@ pub(crate) trait Destination: LookUp<Error = SystemError> + Sized {
         Ok(Vec::new())
     }
 
+    /// Asks the system whether the object takes changes of the layout's fields, without one.
+    /// Errors: why it does not, as far as it tells.
+    async fn expect_taken(&mut self, _layout: &Layout) -> Result<(), SystemError> {
+        Ok(())
+    }
+
     /// The object's columns that name rows of other objects, as far as the system tells where they
     /// lead.
     async fn references(&mut self, object: &Object) -> Result<Vec<ReferenceColumn>, SystemError>;
@@ -443,6 +449,13 @@ pub(crate) trait Transact: Destination {
             .iter()
             .map(|name| format!("trigger `{name}`"))
             .collect())
+    }
+
+    /// Whether a row that is inserted may have another key than was sent, or stay out of sight, as
+    /// far as the system shows this user what is at work on the object.
+    async fn may_alter_inserted(&mut self, object: &Object) -> Result<bool, SystemError> {
+        let hindrances = self.hindrances(object, Change::Insert).await?;
+        Ok(!hindrances.is_empty() || !self.triggers(object).await?.is_empty())
     }
 
     /// Updates the one row of each record; every record has exactly one. Returns how many rows were

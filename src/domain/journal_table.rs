@@ -322,6 +322,7 @@ mod tests {
             may_select_rows: false,
             locks: RowLocks::Each,
             primary_key: Vec::new(),
+            followed: Vec::new(),
             obstacles: Vec::new(),
         }
     }

@@ -219,7 +219,8 @@ impl Layout {
     }
 
     /// Positions of the fields an update can empty for a while: each is alone or with others to be
-    /// unique, may be NULL, and is written whatever it holds.
+    /// unique, may be NULL, and is written whatever it holds. Rows that take over what it holds
+    /// would be emptied with it, and follow it no more.
     pub(crate) fn emptied(&self) -> Vec<usize> {
         let is_unique = |name: &String| {
             self.object
@@ -229,7 +230,13 @@ impl Layout {
         };
         self.positions(|field| {
             let always = field.when == When::Always && !field.keeps_foreign;
-            always && !field.key && field.column.nullable && is_unique(&field.column.name)
+            let name = &field.column.name;
+            let is_followed = self
+                .object
+                .followed
+                .iter()
+                .any(|other| other.eq_ignore_ascii_case(name));
+            always && !field.key && field.column.nullable && is_unique(name) && !is_followed
         })
     }
 

@@ -128,6 +128,8 @@ pub(crate) struct ObjectColumn {
     /// MySQL: character set and collation. PostgreSQL: what sorts it, as `C` or `en_US.UTF-8`.
     /// `None` elsewhere and for columns that are not text.
     pub(crate) collation: Option<String>,
+    /// Whether blanks at the end of a text are lost in it: `CHAR(n)` of PostgreSQL and MySQL.
+    pub(crate) drops_blanks: bool,
     /// Whether it holds several members with semicolons between, whose order does not count.
     pub(crate) is_set: bool,
 }
@@ -147,6 +149,7 @@ impl ObjectColumn {
             may_insert: true,
             loosely_compared: false,
             collation: None,
+            drops_blanks: false,
             is_set: false,
         }
     }
@@ -217,6 +220,9 @@ pub(crate) struct Object {
     pub(crate) columns: Vec<ObjectColumn>,
     /// Columns of every unconditional unique index or primary key.
     pub(crate) unique_keys: Vec<Vec<String>>,
+    /// Columns whose values rows that refer to them take over when they change (`ON UPDATE
+    /// CASCADE`), as far as the catalogue shows them.
+    pub(crate) followed: Vec<String>,
     /// Leading columns of every index that an equality lookup can use, unique ones included.
     pub(crate) indexes: Vec<Vec<String>>,
     /// Whether what it stands in may be used: without USAGE on a schema of PostgreSQL no right

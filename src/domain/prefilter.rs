@@ -123,6 +123,7 @@ mod tests {
             may_select_rows: true,
             locks: RowLocks::Each,
             primary_key: Vec::new(),
+            followed: Vec::new(),
             obstacles: Vec::new(),
         };
         Layout {

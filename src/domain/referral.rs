@@ -318,6 +318,7 @@ mod tests {
             may_select_rows: true,
             locks: RowLocks::Each,
             primary_key: vec!["id".to_owned()],
+            followed: Vec::new(),
             obstacles: Vec::new(),
         };
         Referral {

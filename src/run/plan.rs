@@ -756,6 +756,7 @@ impl Planner<'_> {
                 warnings.extend(told);
                 warnings.extend(told_of_dependents);
                 warnings.extend(lost_keys(write_back, &destination, &layout));
+                self.expect_taken(write_back, &destination, &layout).await?;
                 Some(Plan {
                     write_back: write_back.clone(),
                     source,
@@ -786,6 +787,23 @@ impl Planner<'_> {
                 None
             }
         }
+    }
+
+    /// Asks the destination whether it takes what is to be written; what it says else is noted.
+    async fn expect_taken(
+        &mut self,
+        write_back: &WriteBack,
+        connection: &Connection,
+        layout: &Layout,
+    ) -> Option<()> {
+        let destination = self.destinations.get_mut(&connection.name)?.as_mut()?;
+        let taken = destination.expect_taken(layout).await;
+        taken
+            .map_err(|error| {
+                let problem = problem_of(&error, write_back.table_location.clone());
+                self.problems.push(problem);
+            })
+            .ok()
     }
 
     async fn open_source(

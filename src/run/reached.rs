@@ -82,7 +82,7 @@ impl Write<'_> {
         held: Option<&BeforeImages>,
     ) -> Result<(), SystemError> {
         let as_many = usize::try_from(counted) == Ok(self.records.height());
-        if as_many && self.is_counted_truly() {
+        if as_many && self.is_counted_truly() && !self.may_be_altered(destination).await? {
             return Ok(());
         }
         let missed = |what: String| SystemError::Missed {
@@ -130,6 +130,17 @@ impl Write<'_> {
     /// to do.
     fn is_counted_truly(&self) -> bool {
         self.layout.object.kind == ObjectKind::Table
+    }
+
+    /// Whether rows that were made may have other keys than records: nobody would find them again,
+    /// and each run would make them anew.
+    async fn may_be_altered(&self, destination: &mut AnyDatabase) -> Result<bool, SystemError> {
+        match self.change {
+            Change::Insert if self.layout.key_fields().next().is_some() => {
+                destination.may_alter_inserted(&self.layout.object).await
+            }
+            Change::Insert | Change::Update | Change::Delete => Ok(false),
+        }
     }
 
     /// Looks the records up: all that is written, for an update; only whether there is a row, for

@@ -249,6 +249,30 @@ fn a_column_that_may_not_be_null_hands_on_along_a_chain_but_not_round_a_ring() {
 }
 
 #[test]
+fn rows_that_follow_a_value_lose_it_to_no_ring() {
+    for server in Server::ALL {
+        let place = place(server, "", &["x1", "x2", "x3"], &["x2", "x1", "x9"]);
+        place
+            .execute(
+                "CREATE TABLE followers (id INTEGER PRIMARY KEY, note VARCHAR(40), \
+                 FOREIGN KEY (note) REFERENCES accounts (note) ON UPDATE CASCADE)",
+            )
+            .execute("INSERT INTO followers VALUES (1, 'x1'), (3, 'x3')");
+        let run = place.run();
+        assert_eq!(
+            run.summary(),
+            "3 read = 1 updated + 2 rejected",
+            "on {server}: {run}"
+        );
+        let followers = place.query("SELECT note FROM followers ORDER BY id");
+        assert_eq!(followers, "note\nx1\nx9\n", "on {server}");
+        assert_eq!(undo(&place, 1, &[]).summary(), "1 read = 1 updated");
+        let followers = place.query("SELECT note FROM followers ORDER BY id");
+        assert_eq!(followers, "note\nx1\nx3\n", "on {server}");
+    }
+}
+
+#[test]
 fn a_created_row_takes_what_another_gave_up_and_goes_before_that_comes_back() {
     for server in Server::ALL {
         for settings in ["", "batch_size = 1"] {

@@ -166,6 +166,37 @@ fn a_key_matches_byte_by_byte_whatever_the_collation_thinks() {
 }
 
 #[test]
+fn a_key_that_its_column_would_hold_without_a_blank_creates_no_row_at_each_run() {
+    for server in Server::ALL {
+        let place = Workspace::on(server);
+        let accounts = "id CHAR(5), score INTEGER, note VARCHAR(40), phone VARCHAR(20)";
+        place
+            .table("accounts", accounts, "id,score,note,phone\nA1,1,,\n")
+            .scores(
+                crate::harness::SCORES,
+                "id,score,note\n\"A1 \",9,n\nA2,9,n\n",
+            )
+            .job("matching = 'upsert'", FIELDS);
+        let keeps_blanks = server == Server::Sqlite;
+        let (first, second) = match keeps_blanks {
+            true => ("2 read = 2 inserted", "2 read = 2 unchanged"),
+            false => (
+                "2 read = 1 inserted + 1 rejected",
+                "2 read = 1 unchanged + 1 rejected",
+            ),
+        };
+        let run = place.run();
+        assert_eq!(run.summary(), first, "on {server}");
+        assert_eq!(place.run().summary(), second, "on {server}");
+        if !keeps_blanks {
+            let why = "mapping,id,\"ends in a blank, which char";
+            let rejected = place.rejected(1);
+            assert!(rejected.contains(why), "on {server}: {rejected}");
+        }
+    }
+}
+
+#[test]
 fn keys_may_be_numbers_and_dates() {
     for server in Server::ALL {
         for (schema, object, old, new) in [
@@ -295,6 +326,37 @@ fn if_empty_fills_gaps_and_overwrites_nothing() {
             "id,score,note,phone\nA1,1,people wrote this,\nA2,1,new,\nA3,1,new,\nA4,4,kept,\n";
         assert_eq!(place.rows("accounts"), expected, "on {server}");
         assert_eq!(place.run().summary(), "4 read = 4 unchanged", "on {server}");
+    }
+}
+
+#[test]
+fn a_choice_without_a_letter_is_empty_and_an_undo_knows_it() {
+    for server in Server::WITH_USERS {
+        let place = Workspace::on(server);
+        let mood = match server {
+            Server::Postgres => {
+                place.execute("CREATE TYPE mood AS ENUM ('a', '')");
+                "mood"
+            }
+            Server::MariaDb | Server::Sqlite => "ENUM('a', '')",
+        };
+        let columns = format!("id VARCHAR(18) PRIMARY KEY, score INTEGER, mood {mood}");
+        let rows = "id,score,mood\nA1,1,\"\"\nA2,2,a\nA3,3,\"\"\n";
+        place.table("accounts", &columns, rows);
+        place.scores(
+            "id VARCHAR(18) PRIMARY KEY, score INTEGER, mood TEXT",
+            "id,score,mood\nA1,10,a\nA2,20,\"\"\nA3,30,\n",
+        );
+        place.job(
+            "",
+            "id = 'id'\nscore = 'score'\nmood = { column = 'mood', when = 'if_empty' }",
+        );
+        assert_eq!(place.run().summary(), "3 read = 3 updated", "on {server}");
+        let filled = "id,score,mood\nA1,10,a\nA2,20,a\nA3,30,\n";
+        assert_eq!(place.rows("accounts"), filled, "on {server}");
+        let undone = place.command(&["undo", "1", "--json"]);
+        assert_eq!(undone.summary(), "3 read = 3 updated", "on {server}");
+        assert_eq!(place.rows("accounts"), rows, "on {server}");
     }
 }
 

@@ -162,6 +162,42 @@ fn a_row_that_a_trigger_puts_into_another_table_of_the_same_is_inserted() {
 }
 
 #[test]
+fn a_row_that_a_trigger_creates_under_another_key_is_not_created_at_each_run() {
+    for server in Server::ALL {
+        let place = Workspace::on(server);
+        let columns = "id VARCHAR(18), score INTEGER, note VARCHAR(40), phone VARCHAR(20)";
+        place
+            .table("accounts", columns, "id,score,note,phone\nA1,1,,\n")
+            .scores(SCORES, "id,score,note\nb1,1,x\nB2,2,x\n")
+            .job("matching = 'upsert'", FIELDS)
+            .execute(match server {
+                Server::Sqlite => {
+                    "CREATE TRIGGER shout AFTER INSERT ON accounts BEGIN \
+                     UPDATE accounts SET id = upper(id) WHERE rowid = new.rowid; END"
+                }
+                Server::Postgres => {
+                    "CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS \
+                     $$ BEGIN NEW.id := upper(NEW.id); RETURN NEW; END $$; \
+                     CREATE TRIGGER shout BEFORE INSERT ON accounts FOR EACH ROW EXECUTE FUNCTION shout()"
+                }
+                Server::MariaDb => {
+                    "CREATE TRIGGER shout BEFORE INSERT ON accounts FOR EACH ROW SET NEW.id = UPPER(NEW.id)"
+                }
+            });
+        let run = place.run();
+        let summary = "2 read = 1 inserted + 1 rejected";
+        assert_eq!(run.summary(), summary, "on {server}: {run}");
+        let why = "the database made no row that can be found: trigger `shout`";
+        let rejected = place.rejected(1);
+        assert!(rejected.contains(why), "on {server}: {rejected}");
+        let summary = "2 read = 1 unchanged + 1 rejected";
+        assert_eq!(place.run().summary(), summary, "on {server}");
+        let ids = place.query("SELECT id FROM accounts ORDER BY id");
+        assert_eq!(ids, "id\nA1\nB2\n", "on {server}");
+    }
+}
+
+#[test]
 fn a_row_that_a_trigger_writes_in_its_own_way_is_updated() {
     let place = place(Server::Postgres);
     place.execute(

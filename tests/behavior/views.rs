@@ -121,6 +121,29 @@ fn a_view_that_cannot_be_updated_is_a_mistake() {
 }
 
 #[test]
+fn a_view_of_two_tables_takes_columns_of_one_and_check_tells() {
+    let place = Workspace::accounts(Server::MariaDb, ROWS, SOURCE);
+    place
+        .execute("CREATE TABLE notes (id VARCHAR(18) PRIMARY KEY, note VARCHAR(40))")
+        .execute("INSERT INTO notes VALUES ('A1', NULL), ('B1', NULL)")
+        .execute(
+            "CREATE VIEW both_tables AS SELECT a.id, a.score, n.note \
+             FROM accounts AS a JOIN notes AS n ON n.id = a.id",
+        );
+    place.job("table = 'both_tables'", FIELDS);
+    let check = place.command(&["check"]);
+    let why = "Can not modify more than one base table through a join view";
+    assert!(check.code == 2 && check.stderr.contains(why), "{check}");
+    place.job(
+        "table = 'both_tables'\nignore = ['score']",
+        "id = 'id'\nnote = 'note'",
+    );
+    assert_eq!(place.command(&["check"]).code, 0);
+    assert_eq!(place.run().summary(), "3 read = 2 updated + 1 skipped");
+    assert_eq!(place.rows("notes"), "id,note\nA1,x\nB1,x\n");
+}
+
+#[test]
 fn a_key_without_an_index_is_warned_about_until_the_proposed_one_is_there() {
     for server in Server::ALL {
         let place = Workspace::on(server);

@@ -231,6 +231,7 @@ pub(crate) async fn describe(
     let indexes = indexes(session, &table).await?;
     let account = account(session).await?;
     let hides_columns = hides_columns(session, &table).await?;
+    let followed = followed(session, &table).await?;
     Ok(Object {
         spelling: Spelling {
             quote: '`',
@@ -244,6 +245,7 @@ pub(crate) async fn describe(
         locks: RowLocks::Each,
         columns: columns.iter().map(ColumnEntry::object_column).collect(),
         unique_keys: indexes.iter().filter_map(Index::unique_key).collect(),
+        followed,
         indexes: indexes.iter().filter_map(Index::lookup_columns).collect(),
         primary_key: primary_key_of(&indexes),
         obstacles: engines::obstacle(session, &table)
@@ -252,6 +254,20 @@ pub(crate) async fn describe(
             .collect(),
         path: vec![table.database, table.name],
     })
+}
+
+/// The columns of a table whose values foreign keys follow, if the user may see those.
+async fn followed(session: &mut Session, table: &TableEntry) -> Result<Vec<String>, SystemError> {
+    let sql = "SELECT DISTINCT CAST(k.REFERENCED_COLUMN_NAME AS CHAR) \
+               FROM information_schema.REFERENTIAL_CONSTRAINTS AS r \
+               JOIN information_schema.KEY_COLUMN_USAGE AS k ON k.CONSTRAINT_SCHEMA = r.CONSTRAINT_SCHEMA \
+               AND k.CONSTRAINT_NAME = r.CONSTRAINT_NAME AND k.TABLE_NAME = r.TABLE_NAME \
+               WHERE r.UNIQUE_CONSTRAINT_SCHEMA = ? AND r.REFERENCED_TABLE_NAME = ? \
+               AND r.UPDATE_RULE = 'CASCADE' ORDER BY 1";
+    let rows = session
+        .rows(sql.to_owned(), &[&table.database, &table.name], READING)
+        .await?;
+    Ok(rows.iter().filter_map(|row| text(row, 0)).collect())
 }
 
 /// Whether the user may not read whole rows: the catalogue leaves out columns that its reader has
@@ -552,6 +568,7 @@ impl ColumnEntry {
             may_update: self.may("update"),
             may_insert: self.may("insert"),
             collation: self.collation.clone(),
+            drops_blanks: self.data_type.eq_ignore_ascii_case("char"),
             is_set: false,
         }
     }

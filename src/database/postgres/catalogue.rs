@@ -102,11 +102,13 @@ pub(crate) async fn describe(
     .await?;
     let indexes = read(session, INDEXES, relation.id, IndexFacts::of).await?;
     let account = Dialect::Postgres.quote(session.user());
+    let followed = read(session, FOLLOWED, relation.id, |row| row.try_get(0)).await?;
     let rules = read(session, RULES, relation.id, rule_obstacle).await?;
     let wrappers = read(session, WRAPPERS, relation.id, wrapper_obstacle).await?;
     let policy_obstacle = |row: &PgRow| policy_obstacle(row, relation, &account);
     let policies = read(session, POLICIES, relation.id, policy_obstacle).await?;
     Ok(Object {
+        followed,
         obstacles: [rules, wrappers, policies].concat(),
         ..object(relation, &facts, columns, &indexes, account)
     })
@@ -503,6 +505,12 @@ const DEPENDENTS: &str = "\
 SELECT DISTINCT c.conrelid::regclass::text FROM pg_constraint AS c
 WHERE c.contype = 'f' AND c.confrelid = $1::regclass AND c.confdeltype IN ('c', 'n', 'd') ORDER BY 1";
 
+/// Columns whose values foreign keys follow.
+const FOLLOWED: &str = "\
+SELECT DISTINCT a.attname::text FROM pg_constraint AS c
+JOIN pg_attribute AS a ON a.attrelid = c.confrelid AND a.attnum = ANY (c.confkey)
+WHERE c.contype = 'f' AND c.confrelid = $1::oid AND c.confupdtype = 'c' ORDER BY 1";
+
 /// Other users' transactions do not tell how long they are open; they stand before our own.
 const LOCK_HOLDER: &str = "\
 SELECT format('process %s of user %s, application \"%s\"', a.pid, a.usename, a.application_name)
@@ -758,6 +766,7 @@ impl ColumnFacts {
             may_update: self.may_update,
             may_insert: relation.takes_inserts && self.may_insert,
             collation: self.collation.filter(|_| is_text),
+            drops_blanks: self.type_name == "bpchar",
             is_set: false,
             name: self.name,
             declared: self.declared,
@@ -832,6 +841,7 @@ fn object(
             .map(|column| column.column(facts))
             .collect(),
         unique_keys: unique.filter_map(IndexFacts::plain_columns).collect(),
+        followed: Vec::new(),
         indexes: findable
             .map(IndexFacts::leading_columns)
             .filter(|columns| !columns.is_empty())

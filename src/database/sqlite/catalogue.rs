@@ -212,6 +212,7 @@ impl SqliteDatabase {
     async fn object(&mut self, table: &str, shape: &TableShape) -> Result<Object, sqlx::Error> {
         let columns = self.columns(table).await?;
         let indexes = self.indexes(table).await?;
+        let followed = self.followed(table).await?;
         let collations = self.collations(table, &columns).await;
         let mut primary_key: Vec<_> = columns
             .iter()
@@ -261,6 +262,7 @@ impl SqliteDatabase {
             kind: ObjectKind::Table,
             columns: described,
             unique_keys,
+            followed,
             indexes: usable,
             may_enter: true,
             hides_columns: false,
@@ -270,6 +272,23 @@ impl SqliteDatabase {
             primary_key,
             obstacles: Vec::new(),
         })
+    }
+
+    /// The columns of a table whose values foreign keys follow. A key that names no columns leads to
+    /// those of the primary key.
+    async fn followed(&mut self, table: &str) -> Result<Vec<String>, sqlx::Error> {
+        let schema = Dialect::Sqlite.quote(&self.schema);
+        let sql = format!(
+            "SELECT DISTINCT coalesce(key.\"to\", own.name) FROM {schema}.sqlite_schema AS referring \
+             JOIN pragma_foreign_key_list(referring.name, ?1) AS key \
+             LEFT JOIN pragma_table_info(?2, ?1) AS own ON own.pk = key.seq + 1 \
+             WHERE referring.type = 'table' AND key.\"table\" = ?2 COLLATE NOCASE AND key.on_update = 'CASCADE' \
+             AND coalesce(key.\"to\", own.name) IS NOT NULL ORDER BY 1"
+        );
+        let query = sqlx::query_scalar(audited(sql))
+            .bind(self.schema.clone())
+            .bind(table.to_owned());
+        query.fetch_all(self.connection()).await
     }
 
     /// As the connection names it: with the database only if the connection gave it a name.
@@ -445,6 +464,7 @@ impl CatalogueColumn {
             may_insert: !self.generated,
             loosely_compared: collation != Collation::Binary,
             collation: None,
+            drops_blanks: false,
             is_set: false,
         }
     }

@@ -251,6 +251,7 @@ impl Catalogue {
                 may_update: !is_view,
                 may_insert: !is_view,
                 collation: None,
+                drops_blanks: false,
                 is_set: false,
             }
         });
@@ -292,6 +293,7 @@ impl Catalogue {
             may_select_rows: true,
             locks: RowLocks::Each,
             primary_key,
+            followed: Vec::new(),
             obstacles: Vec::new(),
         })
     }

@@ -278,9 +278,10 @@ fn is_empty(field: &LayoutField) -> String {
     let column = column(field);
     match field.column.holds {
         Holds::Text { .. } => format!("({column} IS NULL OR {column} = '')"),
-        Holds::Label(_)
-        | Holds::Labels(_)
-        | Holds::Integer { .. }
+        Holds::Label(_) | Holds::Labels(_) => {
+            format!("({column} IS NULL OR {column}::VARCHAR = '')")
+        }
+        Holds::Integer { .. }
         | Holds::Decimal { .. }
         | Holds::DecimalAsFloat { .. }
         | Holds::Float { .. }
@@ -360,6 +361,7 @@ mod tests {
             may_select_rows: true,
             locks: RowLocks::Each,
             primary_key: Vec::new(),
+            followed: Vec::new(),
             obstacles: Vec::new(),
         };
         let key = fields.iter().enumerate().filter(|(_, field)| field.key);

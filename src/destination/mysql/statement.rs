@@ -10,7 +10,7 @@ use crate::database::mysql::catalogue::charset_of;
 use crate::destination::ahead::read_fields;
 use crate::domain::field::When;
 use crate::domain::layout::{Layout, LayoutField};
-use crate::domain::object::{Holds, TextLimit};
+use crate::domain::object::{Holds, ObjectKind, TextLimit};
 use crate::domain::value::Kind;
 
 /// What is to be done with a batch.
@@ -313,6 +313,30 @@ fn is_held_moment(field: &LayoutField) -> bool {
         )
 }
 
+/// Statements that change a view as records will, to be prepared and never carried out: the
+/// catalogue calls a view of two tables one that can be updated, and its columns may be of both.
+pub(super) fn trials(layout: &Layout) -> Vec<String> {
+    if layout.object.kind == ObjectKind::Table {
+        return Vec::new();
+    }
+    let view = Dialect::Mysql.quote_path(&layout.object.path);
+    let mut trials = Vec::new();
+    let set: Vec<String> = layout
+        .written_fields()
+        .map(|field| format!("{0} = {0}", quoted(field)))
+        .collect();
+    if layout.mode.updates() && !set.is_empty() {
+        trials.push(format!("UPDATE {view} SET {} WHERE FALSE", set.join(", ")));
+    }
+    if layout.mode.inserts() {
+        let columns: Vec<String> = layout.fields.iter().map(quoted).collect();
+        let values = vec!["?"; columns.len()].join(", ");
+        let columns = columns.join(", ");
+        trials.push(format!("INSERT INTO {view} ({columns}) VALUES ({values})"));
+    }
+    trials
+}
+
 fn quoted(field: &LayoutField) -> String {
     Dialect::Mysql.quote(&field.column.name)
 }
@@ -514,6 +538,7 @@ mod tests {
                 may_select_rows: true,
                 locks: RowLocks::Each,
                 primary_key: Vec::new(),
+                followed: Vec::new(),
                 obstacles: Vec::new(),
             },
             mode: MatchMode::UpdateOnly,

@@ -555,10 +555,10 @@ fn difference(layout: &Layout, position: usize, field: &LayoutField) -> String {
 fn empty(field: &LayoutField) -> String {
     let column = column(field);
     match field.column.holds {
-        Holds::Text { .. } => format!("({column} IS NULL OR {column}::text = '')"),
-        Holds::Label(_)
-        | Holds::Labels(_)
-        | Holds::Integer { .. }
+        Holds::Text { .. } | Holds::Label(_) | Holds::Labels(_) => {
+            format!("({column} IS NULL OR {column}::text = '')")
+        }
+        Holds::Integer { .. }
         | Holds::Decimal { .. }
         | Holds::DecimalAsFloat { .. }
         | Holds::Float { .. }
@@ -643,6 +643,7 @@ mod tests {
             may_select_rows: true,
             locks: RowLocks::Each,
             primary_key: Vec::new(),
+            followed: Vec::new(),
             obstacles: Vec::new(),
         };
         Layout {

@@ -59,6 +59,16 @@ enum Route {
     Later { column: ObjectColumn, names: Named },
 }
 
+impl Route {
+    /// The same, to a field that is of the match key or is not.
+    fn of_key(mut self, is_key: bool) -> Self {
+        if let Self::Varying(varying) = &mut self {
+            varying.rejects_blanks = is_key && varying.column.drops_blanks;
+        }
+        self
+    }
+}
+
 /// The row that a field names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Named {
@@ -96,6 +106,9 @@ struct Varying {
     /// is looked up before it is written.
     fits: ObjectColumn,
     rejects_null: bool,
+    /// Whether it is of the match key and its column drops the blanks at a text's end: a row made
+    /// of such a key is never found by it.
+    rejects_blanks: bool,
 }
 
 /// How a value is made of schema columns.
@@ -295,6 +308,19 @@ fn answers(given: &StringChunked, unanswered: &Unanswered) -> Converted {
     Converted::kept(values, faults)
 }
 
+/// Texts that end in a blank, which a column that is `declared` so does not keep.
+fn blanks_at_fault(values: &Series, declared: &str) -> Vec<Fault> {
+    let texts = values.str().into_iter().flat_map(|texts| texts.iter());
+    let blank = texts
+        .enumerate()
+        .filter(|(_, text)| text.is_some_and(|text| text.ends_with(' ')));
+    let fault = |(index, _)| Fault {
+        index,
+        reason: format!("ends in a blank, which {declared} does not keep"),
+    };
+    blank.map(fault).collect()
+}
+
 impl Varying {
     /// The field's values, out of the conformed columns.
     fn values(&self, conformed: &DataFrame, zones: Zones) -> Converted {
@@ -305,6 +331,11 @@ impl Varying {
                 &converted.values,
                 "NULL in a NOT NULL column",
             ));
+        }
+        if self.rejects_blanks {
+            converted
+                .faults
+                .extend(blanks_at_fault(&converted.values, &self.column.declared));
         }
         converted
     }

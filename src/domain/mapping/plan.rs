@@ -74,7 +74,7 @@ impl<'a> Planner<'a> {
                 let referral = self.referrals.by_field.get(&position);
                 let route = self.route(field, column, referral);
                 fields.extend(layout_field(field, column, is_key));
-                routes.extend(route);
+                routes.extend(route.map(|route| route.of_key(is_key)));
             }
         }
         let about = self.about_routes();
@@ -422,6 +422,7 @@ impl<'a> Planner<'a> {
             column: column.clone(),
             fits: fits.clone(),
             rejects_null: self.rejects_null(field, column),
+            rejects_blanks: false,
         };
         if let Err(misfit) = varying.convert_nothing(self.zones) {
             let what = what_is_made(&varying.making, &sources);

@@ -149,6 +149,7 @@ fn object(columns: Vec<ObjectColumn>) -> Object {
         may_select_rows: true,
         locks: RowLocks::Each,
         primary_key: key,
+        followed: Vec::new(),
         obstacles: Vec::new(),
     }
 }

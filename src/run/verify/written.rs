@@ -474,6 +474,7 @@ mod tests {
             may_select_rows: true,
             locks: RowLocks::Each,
             primary_key: Vec::new(),
+            followed: Vec::new(),
             obstacles: Vec::new(),
         };
         let fields = vec![field("id", true), field("a", false), field("b", false)];

@@ -145,6 +145,7 @@ impl Described {
             may_select_rows: self.may("READ"),
             locks: RowLocks::Each,
             primary_key: id(),
+            followed: Vec::new(),
             obstacles: self.obstacles(),
         }
     }
@@ -217,6 +218,7 @@ impl Field {
             may_update: !is_id,
             may_insert: !is_id,
             collation: None,
+            drops_blanks: false,
             is_set: false,
         }
     }

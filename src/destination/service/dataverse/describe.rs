@@ -322,6 +322,7 @@ impl TableDescription {
             may_select_rows: may_select,
             locks: RowLocks::Each,
             primary_key: vec![self.primary_id_attribute.clone()],
+            followed: Vec::new(),
             obstacles: self.obstacles(),
             columns,
         }
@@ -402,6 +403,7 @@ impl TableDescription {
                 && attribute.lets(granted, |to| to.updates),
             may_insert: attribute.is_valid_for_create && attribute.lets(granted, |to| to.creates),
             collation: None,
+            drops_blanks: false,
             is_set: attribute.nature() == Nature::Choices,
         }
     }
@@ -415,6 +417,7 @@ fn list_column(name: &str, target: &str) -> ObjectColumn {
     };
     ObjectColumn {
         has_default: true,
+        drops_blanks: false,
         is_set: true,
         ..ObjectColumn::plain(name, &format!("many_to_many({target})"), holds)
     }

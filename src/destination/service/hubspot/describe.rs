@@ -101,6 +101,7 @@ fn association_column(name: String, declared: &str) -> ObjectColumn {
     };
     ObjectColumn {
         has_default: true,
+        drops_blanks: false,
         is_set: true,
         ..ObjectColumn::plain(&name, declared, holds)
     }
@@ -216,6 +217,7 @@ impl Schema {
             may_select_rows: true,
             locks: RowLocks::Each,
             primary_key: vec![ID.to_owned()],
+            followed: Vec::new(),
             obstacles: Vec::new(),
         }
     }
@@ -270,6 +272,7 @@ impl Schema {
             may_insert: is_written,
             loosely_compared: false,
             collation: None,
+            drops_blanks: false,
             is_set: property.declared() == "enumeration(checkbox)",
         }
     }
@@ -311,6 +314,7 @@ pub(super) fn owners() -> Object {
         may_select_rows: true,
         locks: RowLocks::Each,
         primary_key: vec!["id".to_owned()],
+        followed: Vec::new(),
         obstacles: vec![Obstacle::to_all(
             "are the portal's users, which nothing but its own settings changes".to_owned(),
             "refer to them: `hubspot_owner_id = { column = \"…\", refers_to = \"owners.email\" }`"

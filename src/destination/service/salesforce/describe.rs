@@ -106,6 +106,7 @@ impl Described {
             may_select_rows: self.queryable,
             locks: RowLocks::Each,
             primary_key: vec!["Id".to_owned()],
+            followed: Vec::new(),
             obstacles: self.obstacles(),
         }
     }
@@ -175,6 +176,7 @@ impl Field {
             may_update: self.updateable,
             may_insert: self.createable,
             collation: None,
+            drops_blanks: false,
             is_set: self.field_type == "multipicklist",
         }
     }
