@@ -226,7 +226,7 @@ fn a_project_is_proposed_from_what_the_systems_hold() {
     let schema = place.text("sql/Kunden_2026.sql");
     for line in [
         "CREATE TABLE \"Kunden 2026\" (",
-        "Kundennr VARCHAR(16)",
+        "Kundennr TEXT",
         "Wert DECIMAL(9,2) NOT NULL",
         "PRIMARY KEY (Kundennr)",
     ] {
