@@ -15,7 +15,7 @@ use crate::ledger::{Ledger, RunEntry, RunStatus};
 use crate::report;
 use crate::report::output;
 use crate::report::run::REASONS_SHOWN_MAX;
-use crate::run::request::{Approver, ChosenRecords, Repeat, Scope};
+use crate::run::request::{Approver, ChosenRecords, Redelivery, Scope};
 use crate::run::saved_plan::SavedPlan;
 use crate::run::stop::Stop;
 use crate::run::{self, RequestedCycle, RunError, RunRequest};
@@ -188,8 +188,10 @@ async fn carry_out(
         project: &project,
         checked: &checked,
         repeat: match cycle {
-            RequestedCycle::Given(_) if insists_not(arguments) && saved.is_none() => Repeat::IfNew,
-            RequestedCycle::Given(_) | RequestedCycle::Own(_) => Repeat::Always,
+            RequestedCycle::Given(_) if insists_not(arguments) && saved.is_none() => {
+                Redelivery::IfNew
+            }
+            RequestedCycle::Given(_) | RequestedCycle::Own(_) => Redelivery::Always,
         },
         cycle,
         scope,

@@ -28,7 +28,7 @@ use crate::run::journal::JournalError;
 use crate::run::place::{look_folder, looks_folder};
 use crate::run::plan;
 use crate::run::previewer::Previewer;
-use crate::run::request::{Repeat, RunRequest};
+use crate::run::request::{Redelivery, RunRequest};
 use crate::run::saved_plan::{PLAN_FILE, Preview, SavedPlanError, SavedPlanWriter};
 use crate::run::single_record::Ending;
 use crate::run::stop::Stop;
@@ -284,7 +284,7 @@ impl Look<'_> {
             cycle: stopped.cycle(project, &checked, book).await?,
             scope: stopped.scope(),
             write_back: stopped.write_back(),
-            repeat: Repeat::Always,
+            repeat: Redelivery::Always,
             approver: None,
             stop: Stop::new(),
         };

@@ -13,7 +13,7 @@ use crate::report::history::{canary_line, summary_line};
 use crate::report::{guards, parked, pending};
 use crate::run::conflicts::kept::KEPT_CSV;
 use crate::run::outcomes::SKIPPED_CSV;
-use crate::run::report::{Applied, Before, Guarded};
+use crate::run::report::{Applied, EarlierDelivery, Guarded};
 use crate::run::{RunReport, WriteBackReport};
 
 /// The summary: a line per write-back when there are several, and one for the job that adds up.
@@ -127,7 +127,7 @@ fn calls(report: &RunReport) -> Option<String> {
 }
 
 /// Says that the cycle was delivered before, and what can be done all the same.
-fn before_text(report: &RunReport, before: &Before) -> String {
+fn before_text(report: &RunReport, before: &EarlierDelivery) -> String {
     let (job, run, cycle) = (&report.job, before.run, printable(&report.cycle));
     let mut lines = vec![
         format!("{job}  nothing new: run {run} wrote cycle `{cycle}` back already"),
@@ -144,7 +144,7 @@ fn before_text(report: &RunReport, before: &Before) -> String {
 }
 
 /// As [`json()`] tells of a run with nothing to do, and of who did it.
-fn before_json(report: &RunReport, before: &Before) -> Value {
+fn before_json(report: &RunReport, before: &EarlierDelivery) -> Value {
     json!({
         "run": null,
         "job": report.job,

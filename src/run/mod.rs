@@ -85,7 +85,7 @@ pub(crate) use self::place::run_folder;
 use self::plan::Plan;
 pub(crate) use self::progress::Progress;
 pub(crate) use self::push::error::PushError;
-use self::report::Before;
+use self::report::EarlierDelivery;
 pub(crate) use self::report::{RunReport, WriteBackReport};
 pub(crate) use self::request::{RequestedCycle, RunRequest};
 use self::resolve::Records;
@@ -107,7 +107,7 @@ pub(crate) async fn carry_out(
         let pending = ledger.pending(job).await?;
         return Ok(RunReport::delivered_before(
             request,
-            Before { run, pending },
+            EarlierDelivery { run, pending },
         ));
     }
     if let Some(pause) = ledger.pause_of(job, Utc::now()).await? {

@@ -11,7 +11,7 @@ use crate::ledger::{
 use crate::run::error::RunError;
 use crate::run::plan::{self, Plan};
 use crate::run::prepared;
-use crate::run::request::{Repeat, RunRequest};
+use crate::run::request::{Redelivery, RunRequest};
 use crate::run::resolve::{self, Extent, Records};
 
 /// A newer cycle than the one that is asked for, if the job has begun one.
@@ -33,13 +33,13 @@ pub(super) async fn delivered_by(
 ) -> Result<Option<i64>, RunError> {
     let (job, cycle) = (&request.checked.job, &request.cycle.cycle().id);
     Ok(match request.repeat {
-        Repeat::Always => None,
-        Repeat::IfNew => {
+        Redelivery::Always => None,
+        Redelivery::IfNew => {
             let chosen = plan::choose(job, request.write_back)?.into_iter();
             let versions: Vec<_> = chosen.map(Versioned::of).collect();
             ledger.delivered_by(&job.name, cycle, &versions).await?
         }
-        Repeat::Never => ledger.whole_delivery(&job.name, cycle).await?,
+        Redelivery::Never => ledger.whole_delivery(&job.name, cycle).await?,
     })
 }
 

@@ -78,7 +78,7 @@ impl Applied {
 
 /// What delivered a cycle before, so that there was nothing to do.
 #[derive(Debug)]
-pub(crate) struct Before {
+pub(crate) struct EarlierDelivery {
     pub(crate) run: i64,
     /// Records of the job that were rejected and have not landed since.
     pub(crate) pending: Vec<Pending>,
@@ -93,7 +93,7 @@ pub(crate) struct RunReport {
     pub(crate) cycle: String,
     pub(crate) status: RunStatus,
     /// What did it already, if that is why nothing was run.
-    pub(crate) before: Option<Before>,
+    pub(crate) before: Option<EarlierDelivery>,
     /// Why guards stopped it, if they did.
     pub(crate) guarded: Option<Guarded>,
     /// If it took only rejected records.
@@ -125,7 +125,7 @@ impl RunReport {
     }
 
     /// The cycle is delivered already.
-    pub(super) fn delivered_before(request: &RunRequest<'_>, before: Before) -> Self {
+    pub(super) fn delivered_before(request: &RunRequest<'_>, before: EarlierDelivery) -> Self {
         Self {
             before: Some(before),
             ..Self::nothing_new(request)

@@ -20,7 +20,7 @@ pub(crate) struct RunRequest<'a> {
     /// Only this one of the job's write-backs.
     pub(crate) write_back: Option<&'a str>,
     /// What is to be done where the cycle is delivered already.
-    pub(crate) repeat: Repeat,
+    pub(crate) repeat: Redelivery,
     /// Who approves the run that guards stopped; nobody, and it is judged as any other.
     pub(crate) approver: Option<Approver>,
     pub(crate) stop: Stop,
@@ -48,7 +48,7 @@ impl RunRequest<'_> {
 /// Whether a cycle that is delivered already is delivered again. It is asked with the job locked:
 /// who waited for another run knows of what that one did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Repeat {
+pub(crate) enum Redelivery {
     Always,
     /// Where it was undone since, or a write-back was changed.
     IfNew,

@@ -15,7 +15,7 @@ use crate::ledger::{
 use crate::report;
 use crate::run::pending::{self, RetryError};
 use crate::run::place::look_folder;
-use crate::run::request::{Approver, Repeat, Scope};
+use crate::run::request::{Approver, Redelivery, Scope};
 use crate::run::saved_plan::{PLAN_FILE, SavedPlan, SavedPlanError};
 use crate::run::stop::Stop;
 use crate::run::undo::{self, UndoReport, UndoRequest};
@@ -162,8 +162,8 @@ impl Work {
         approver: Option<Approver>,
     ) -> Result<Finished, Undone> {
         let repeat = match (&scope, &approver, &self.request.cycle) {
-            (Scope::All, None, Some(_)) => Repeat::IfNew,
-            _ => Repeat::Always,
+            (Scope::All, None, Some(_)) => Redelivery::IfNew,
+            _ => Redelivery::Always,
         };
         let run = RunRequest {
             project: &self.project,

@@ -38,7 +38,7 @@ use crate::ledger::{
 };
 use crate::report;
 use crate::requests::{self, Answering, RequestsError, ServedFiles};
-use crate::run::request::{Repeat, Scope};
+use crate::run::request::{Redelivery, Scope};
 use crate::run::stop::Stop;
 use crate::run::{self, RequestedCycle, RunError, RunReport, RunRequest, WriteBackReport};
 
@@ -1086,7 +1086,7 @@ async fn carry_out(
         cycle,
         scope: Scope::All,
         write_back: None,
-        repeat: Repeat::Never,
+        repeat: Redelivery::Never,
         approver: None,
         stop,
     };
