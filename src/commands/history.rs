@@ -7,6 +7,7 @@ use crate::cli::HistoryArguments;
 use crate::ledger::Ledger;
 use crate::report;
 use crate::run::history;
+use crate::run::record_writes::RecordOf;
 
 pub(super) async fn history(
     root: &Path,
@@ -23,8 +24,12 @@ pub(super) async fn history(
     } = arguments;
     let job = history::job_of(&ledger, job.as_deref(), write_back).await?;
     let key = key_of(record);
-    let history =
-        history::of_record(&project, &ledger, &job, write_back, &key, field.as_deref()).await?;
+    let of = RecordOf {
+        job: &job,
+        write_back,
+        record: &key,
+    };
+    let history = history::of_record(&project, &ledger, of, field.as_deref()).await?;
     match arguments.json {
         true => print_json(&history)?,
         false => print(&report::record_history::text(&history)),

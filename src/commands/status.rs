@@ -1,16 +1,18 @@
 //! `writeback status` and `writeback next`: what the scheduler did last and will do next.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use chrono::Utc;
 
 use super::{CommandError, Ending, load_project, print, print_json, read_job};
 use crate::cli::{NextArguments, StatusArguments};
+use crate::domain::job::Job;
 use crate::domain::problem::Problem;
 use crate::ledger::Ledger;
 use crate::ledger::cycles::Server;
 use crate::report::schedule;
-use crate::schedule::outlook::{self, Outlook};
+use crate::schedule::outlook::{self, Depth, Outlook};
 
 pub(super) async fn status(
     root: &Path,
@@ -55,7 +57,10 @@ async fn outlooks(
     let names = if named.is_empty() {
         project.job_names()
     } else {
-        named.to_vec()
+        let mut seen = BTreeSet::new();
+        let mut names = named.to_vec();
+        names.retain(|name| seen.insert(name.clone()));
+        names
     };
     let (mut jobs, mut broken) = (Vec::new(), Vec::new());
     for name in &names {
@@ -66,9 +71,8 @@ async fn outlooks(
     }
     let ledger = Ledger::open(&project.state_folder()).await?;
     let now = Utc::now();
-    let mut outlooks = Vec::new();
-    for checked in &jobs {
-        outlooks.push(outlook::outlook(&project, &checked.job, &ledger, openings_max, now).await?);
-    }
-    Ok((outlooks, outlook::server(&ledger).await?, broken))
+    let jobs: Vec<&Job> = jobs.iter().map(|checked| &checked.job).collect();
+    let asked = (Depth::Whole, openings_max);
+    let (outlooks, server) = outlook::outlooks(&project, &jobs, &ledger, asked, now).await?;
+    Ok((outlooks, server, broken))
 }

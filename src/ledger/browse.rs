@@ -3,13 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use serde::Serialize;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use sqlx::Row as _;
 
-use super::codec::{count, kept};
+use super::codec::{count, json_text, kept};
+use super::counted::{self, RejectionGroup};
 use super::cycles::{self, Noticed};
-use super::error::{Answer, LedgerError};
+use super::error::{Fault, LedgerError};
 use super::history::{self, RunEntry};
 use super::parts::WriteBackId;
 use super::rejections;
@@ -38,15 +37,6 @@ pub(crate) struct RejectedWanted<'a> {
     pub(crate) reason: Option<&'a str>,
     /// Stands in the key or in the reason, in whatever case.
     pub(crate) text: Option<&'a str>,
-}
-
-/// Rejected records that have everything in common but their keys.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct RejectionGroup {
-    pub(crate) stage: String,
-    pub(crate) column: Option<String>,
-    pub(crate) reason: String,
-    pub(crate) records: u64,
 }
 
 /// Where a rejected record stands that is wanted; parameters `?1` its write-back, `?2` stage, `?3`
@@ -90,8 +80,37 @@ impl Ledger {
         id: WriteBackId,
         groups_max: u32,
     ) -> Result<Vec<RejectionGroup>, LedgerError> {
-        self.read_of(id, async |connection, write_back| {
-            groups(connection, write_back, groups_max).await
+        self.read(async |connection| {
+            let row = sqlx::query(
+                "SELECT write_back, rejected_for FROM write_backs WHERE run = ? AND position = ?",
+            );
+            let row = row.bind(id.run).bind(id.position);
+            let row = row.fetch_optional(&mut *connection).await?;
+            let row = row.ok_or(Fault::NoSuchRun(id.run))?;
+            counted::groups_of(connection, &row, groups_max).await
+        })
+        .await
+    }
+
+    /// As [`Ledger::rejection_groups`], of several runs' write-backs, each by the run's number and
+    /// its own name.
+    pub(crate) async fn rejection_groups_of(
+        &self,
+        write_backs: &[(i64, &str)],
+        groups_max: u32,
+    ) -> Result<Vec<((i64, String), Vec<RejectionGroup>)>, LedgerError> {
+        self.read(async |connection| {
+            let rows = sqlx::query(
+                "SELECT run, name, write_back, rejected_for FROM json_each(?) AS asked
+                 JOIN write_backs ON run = asked.value ->> 0 AND name = asked.value ->> 1",
+            );
+            let rows = rows.bind(json_text(write_backs)?);
+            let mut all = Vec::new();
+            for row in &rows.fetch_all(&mut *connection).await? {
+                let groups = counted::groups_of(connection, row, groups_max).await?;
+                all.push(((row.try_get("run")?, row.try_get("name")?), groups));
+            }
+            Ok(all)
         })
         .await
     }
@@ -179,29 +198,4 @@ impl Ledger {
         })
         .await
     }
-}
-
-async fn groups(
-    connection: &mut SqliteConnection,
-    write_back: i64,
-    groups_max: u32,
-) -> Answer<Vec<RejectionGroup>> {
-    let found = sqlx::query(
-        "SELECT stage, \"column\", reason, count(*) AS records FROM rejections WHERE write_back = ?
-         GROUP BY stage, \"column\", reason ORDER BY records DESC, stage, \"column\", reason LIMIT ?",
-    );
-    let found = found
-        .bind(write_back)
-        .bind(groups_max)
-        .fetch_all(connection)
-        .await?;
-    let group = |row: &SqliteRow| {
-        Ok(RejectionGroup {
-            stage: row.try_get("stage")?,
-            column: row.try_get("column")?,
-            reason: row.try_get("reason")?,
-            records: count(row, "records")?,
-        })
-    };
-    found.iter().map(group).collect()
 }

@@ -2,12 +2,14 @@
 //! each job, gates that opened for nothing, and what the scheduler tells of itself. Whether a job
 //! is due is not decided here.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 use tracing::warn;
 
-use super::codec::{count, moment, moment_text};
+use super::codec::{count, json_text, moment, moment_text};
 use super::error::{Answer, Fault, LedgerError};
 use super::lock::{JobLock, ServeLock};
 use super::sqlite::Ledger;
@@ -62,6 +64,14 @@ pub(crate) struct GateEntry {
     pub(crate) reason: String,
 }
 
+/// Cycles that a job did not write back, newest decision first, and gates that opened for nothing,
+/// newest first.
+#[derive(Debug, Default)]
+pub(crate) struct ForNothing {
+    pub(crate) cycles: Vec<PassedOverEntry>,
+    pub(crate) gates: Vec<GateEntry>,
+}
+
 /// What a dashboard said when it was last looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Watch {
@@ -83,18 +93,44 @@ pub(crate) struct Server {
     pub(crate) version: String,
 }
 
-/// A dashboard's cycles (`?2`) as they are ordered at a time (`?1`): one that completed later than
-/// now was noticed while this machine's clock was ahead, and stands before all that were noticed
-/// after it.
+/// What is asked (`?2`: a JSON array of pairs, each a job and the dashboard that it follows or NULL),
+/// and cycles of dashboards as they are ordered at a time (`?1`): one that completed later
+/// than now was noticed while this machine's clock was ahead, and stands before all that were
+/// noticed after it.
 macro_rules! placed_cycles {
     () => {
-        "WITH placed AS (
-             SELECT position, cycle, noticed_at, completed_at AS told_at,
+        "WITH asked AS (SELECT value ->> 0 AS job, value ->> 1 AS dashboard FROM json_each(?2)),
+         placed AS NOT MATERIALIZED (
+             SELECT dashboard, position, cycle, noticed_at, completed_at AS told_at,
                     CASE WHEN completed_at <= ?1 THEN completed_at
                          ELSE min(?1, coalesce((SELECT min(later.completed_at) FROM cycles AS later
                                                 WHERE later.dashboard = cycles.dashboard
                                                       AND later.position > cycles.position), ?1)) END AS completed_at
-             FROM cycles WHERE dashboard = ?2)"
+             FROM cycles)"
+    };
+}
+
+/// As `placed_cycles`, and the newest cycle that each job has begun, if any: its fence. A cycle that
+/// completed later than now has its place if `?3` holds and its dashboard finished it, and counts
+/// for nothing else. Runs of earlier versions may say that their cycle completed after they began.
+macro_rules! fences {
+    () => {
+        concat!(
+            placed_cycles!(),
+            ", fences AS MATERIALIZED (
+                 SELECT asked.job AS job, asked.dashboard AS dashboard, runs.cycle AS cycle,
+                        coalesce(placed.noticed_at, started_at) AS noticed_at,
+                        coalesce(placed.completed_at, min(cycle_completed_at, started_at)) AS completed_at
+                 FROM asked JOIN runs ON run = (
+                          SELECT run FROM runs AS begun
+                          LEFT JOIN placed AS own ON own.dashboard = asked.dashboard AND own.cycle = begun.cycle
+                          WHERE begun.job = asked.job AND requests_on IS NULL
+                                AND ((?3 AND own.cycle IS NOT NULL)
+                                     OR coalesce(own.told_at, min(cycle_completed_at, started_at)) <= ?1)
+                          ORDER BY coalesce(own.completed_at, min(cycle_completed_at, started_at)) DESC,
+                                   own.position DESC, run DESC LIMIT 1)
+                      LEFT JOIN placed ON placed.dashboard = asked.dashboard AND placed.cycle = runs.cycle)"
+        )
     };
 }
 
@@ -136,18 +172,30 @@ impl Ledger {
         dashboard: &str,
         now: DateTime<Utc>,
     ) -> Result<Option<Noticed>, LedgerError> {
+        let mut newest = self.newest_cycles(&[dashboard], now).await?;
+        Ok(newest.remove(dashboard))
+    }
+
+    /// As [`Ledger::newest_cycle`], of several dashboards, by dashboard.
+    pub(crate) async fn newest_cycles(
+        &self,
+        dashboards: &[&str],
+        now: DateTime<Utc>,
+    ) -> Result<HashMap<String, Noticed>, LedgerError> {
+        let asked: Vec<_> = dashboards.iter().map(|one| ((), one)).collect();
         self.read(async |connection| {
             let newest = sqlx::query(concat!(
                 placed_cycles!(),
-                " SELECT cycle, told_at AS completed_at, noticed_at FROM placed
-                 ORDER BY placed.completed_at DESC, position DESC LIMIT 1"
+                " SELECT placed.dashboard AS dashboard, cycle, told_at AS completed_at, noticed_at
+                  FROM asked JOIN placed ON position = (
+                      SELECT position FROM placed AS newest WHERE newest.dashboard = asked.dashboard
+                      ORDER BY newest.completed_at DESC, position DESC LIMIT 1)"
             ));
-            let row = newest
-                .bind(moment_text(now))
-                .bind(dashboard)
-                .fetch_optional(connection)
-                .await?;
-            row.as_ref().map(noticed_before).transpose()
+            let newest = newest.bind(moment_text(now)).bind(json_text(&asked)?);
+            let rows = newest.fetch_all(connection).await?;
+            let of_dashboard =
+                |row: &SqliteRow| Ok((row.try_get("dashboard")?, noticed_before(row)?));
+            rows.iter().map(of_dashboard).collect()
         })
         .await
     }
@@ -172,8 +220,13 @@ impl Ledger {
         now: DateTime<Utc>,
     ) -> Result<Option<Cycle>, LedgerError> {
         self.read(async |connection| {
-            let fence = fence(connection, job, dashboard, Ahead::Ignored, now).await?;
-            Ok(fence.map(|fence| fence.cycle))
+            let fence = sqlx::query(concat!(fences!(), " SELECT * FROM fences"));
+            let fence = fence
+                .bind(moment_text(now))
+                .bind(json_text(&[(job, dashboard)])?)
+                .bind(false);
+            let row = fence.fetch_optional(connection).await?;
+            row.as_ref().map(cycle).transpose()
         })
         .await
     }
@@ -189,40 +242,55 @@ impl Ledger {
         dashboard: &str,
         now: DateTime<Utc>,
     ) -> Result<Vec<JobCycle>, LedgerError> {
+        let mut cycles = self.cycles_of_jobs(&[(job, dashboard)], now).await?;
+        Ok(cycles.remove(job).unwrap_or_default())
+    }
+
+    /// As [`Ledger::job_cycles`], of several jobs, each with the dashboard that it follows, by job.
+    pub(crate) async fn cycles_of_jobs(
+        &self,
+        jobs: &[(&str, &str)],
+        now: DateTime<Utc>,
+    ) -> Result<HashMap<String, Vec<JobCycle>>, LedgerError> {
         self.read(async |connection| {
-    let fence = fence(&mut *connection, job, Some(dashboard), Ahead::Placed, now).await?;
-    let fence = fence.as_ref();
-    let rows = sqlx::query(concat!(
-        placed_cycles!(),
-        ", known AS (
-             SELECT position, cycle, completed_at, noticed_at FROM placed
-             UNION ALL
-             SELECT 0, ?3, ?4, ?5 WHERE ?3 IS NOT NULL AND NOT EXISTS (SELECT 1 FROM placed WHERE cycle = ?3)
-         )
-         SELECT known.cycle AS cycle, completed_at, noticed_at, fate, attempts, attempted_at,
-                status, interrupted, finished_at,
-                EXISTS (SELECT 1 FROM runs AS done WHERE done.job = ?7 AND done.cycle = known.cycle
-                        AND done.whole AND done.status IN ('succeeded', 'rejected')) AS delivered
-         FROM known
-         LEFT JOIN job_cycles ON job_cycles.job = ?7 AND job_cycles.cycle = known.cycle
-         LEFT JOIN runs ON runs.run = (SELECT max(run) FROM runs AS latest WHERE latest.job = ?7
-                                       AND latest.cycle = known.cycle AND latest.whole)
-         WHERE ?4 IS NULL OR completed_at >= ?4 OR fate IS NULL
-         ORDER BY completed_at DESC, position DESC LIMIT ?6"
-    ));
-    let rows = rows
-        .bind(moment_text(now))
-        .bind(dashboard)
-        .bind(fence.map(|fence| fence.cycle.id.as_str()))
-        .bind(fence.map(|fence| moment_text(fence.cycle.completed_at)))
-        .bind(fence.map(|fence| moment_text(fence.noticed_at)))
-        .bind(JOB_CYCLES_MAX)
-        .bind(job)
-        .fetch_all(connection)
-        .await?;
-    rows.iter().rev().map(job_cycle).collect()
-})
-            .await
+            let rows = sqlx::query(concat!(
+                fences!(),
+                ", known AS (
+                     SELECT asked.job AS job, position, cycle, completed_at, noticed_at
+                     FROM asked JOIN placed ON placed.dashboard = asked.dashboard
+                     UNION ALL
+                     SELECT job, 0, cycle, completed_at, noticed_at FROM fences
+                     WHERE NOT EXISTS (SELECT 1 FROM placed WHERE placed.dashboard = fences.dashboard
+                                       AND placed.cycle = fences.cycle))
+                 SELECT * FROM (
+                     SELECT known.job AS of_job, known.cycle AS cycle, known.completed_at AS completed_at,
+                            known.noticed_at AS noticed_at, fate, attempts, attempted_at,
+                            status, interrupted, finished_at,
+                            EXISTS (SELECT 1 FROM runs AS done WHERE done.job = known.job AND done.cycle = known.cycle
+                                    AND done.whole AND done.status IN ('succeeded', 'rejected')) AS delivered,
+                            row_number() OVER (PARTITION BY known.job
+                                               ORDER BY known.completed_at DESC, position DESC) AS place
+                     FROM known
+                     LEFT JOIN fences ON fences.job = known.job
+                     LEFT JOIN job_cycles ON job_cycles.job = known.job AND job_cycles.cycle = known.cycle
+                     LEFT JOIN runs ON runs.run = (SELECT max(run) FROM runs AS latest WHERE latest.job = known.job
+                                                   AND latest.cycle = known.cycle AND latest.whole)
+                     WHERE fences.job IS NULL OR known.completed_at >= fences.completed_at OR fate IS NULL)
+                 WHERE place <= ?4 ORDER BY of_job, place DESC"
+            ));
+            let rows = rows
+                .bind(moment_text(now))
+                .bind(json_text(jobs)?)
+                .bind(true)
+                .bind(JOB_CYCLES_MAX);
+            let mut all: HashMap<String, Vec<JobCycle>> = HashMap::new();
+            for row in &rows.fetch_all(connection).await? {
+                let cycles = all.entry(row.try_get("of_job")?).or_default();
+                cycles.push(job_cycle(row)?);
+            }
+            Ok(all)
+        })
+        .await
     }
 
     /// An attempt at a cycle failed, whether a run began or not.
@@ -260,26 +328,41 @@ impl Ledger {
         .await
     }
 
-    /// The latest cycles that the job did not write back, newest decision first.
-    pub(crate) async fn passed_over(
+    /// What came to nothing of each of several jobs, by job: the latest cycles and gates, `each_max`
+    /// of both at most.
+    pub(crate) async fn for_nothing_of(
         &self,
-        job: &str,
-        cycles_max: u32,
-    ) -> Result<Vec<PassedOverEntry>, LedgerError> {
+        jobs: &[&str],
+        each_max: u32,
+    ) -> Result<HashMap<String, ForNothing>, LedgerError> {
         self.read(async |connection| {
             let rows = sqlx::query(
-                "SELECT * FROM job_cycles AS j WHERE job = ?1 AND fate <> 'begun'
-                 AND NOT EXISTS (SELECT 1 FROM runs WHERE job = ?1 AND cycle = j.cycle AND whole
-                                 AND status IN ('succeeded', 'rejected'))
-                 ORDER BY decided_at DESC, cycle DESC LIMIT ?2",
+                "WITH asked AS (SELECT value AS job FROM json_each(?1))
+                 SELECT * FROM (
+                     SELECT job, decided_at AS at, cycle, fate, by_cycle, attempts, error, NULL AS reason,
+                            row_number() OVER (PARTITION BY job ORDER BY decided_at DESC, cycle DESC) AS place
+                     FROM job_cycles AS j WHERE job IN (SELECT job FROM asked) AND fate <> 'begun'
+                     AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.job = j.job AND cycle = j.cycle AND whole
+                                     AND status IN ('succeeded', 'rejected'))
+                     UNION ALL
+                     SELECT job, opened_at, NULL, NULL, NULL, NULL, NULL, reason,
+                            row_number() OVER (PARTITION BY job ORDER BY opened_at DESC)
+                     FROM gates WHERE job IN (SELECT job FROM asked))
+                 WHERE place <= ?2 ORDER BY job, place",
             );
-            rows.bind(job)
-                .bind(cycles_max)
-                .fetch_all(connection)
-                .await?
-                .iter()
-                .map(passed_over_entry)
-                .collect()
+            let rows = rows.bind(json_text(jobs)?).bind(each_max);
+            let mut all: HashMap<String, ForNothing> = HashMap::new();
+            for row in &rows.fetch_all(connection).await? {
+                let found = all.entry(row.try_get("job")?).or_default();
+                match row.try_get("reason")? {
+                    Some(reason) => found.gates.push(GateEntry {
+                        opened_at: moment(row.try_get("at")?)?,
+                        reason,
+                    }),
+                    None => found.cycles.push(passed_over_entry(row)?),
+                }
+            }
+            Ok(all)
         })
         .await
     }
@@ -300,27 +383,6 @@ impl Ledger {
             );
             delete.bind(job).bind(GATES_KEPT).execute(connection).await?;
             Ok(())
-        })
-        .await
-    }
-
-    /// The latest gates of the job that opened for nothing, newest first.
-    pub(crate) async fn gates(
-        &self,
-        job: &str,
-        gates_max: u32,
-    ) -> Result<Vec<GateEntry>, LedgerError> {
-        self.read(async |connection| {
-            let rows =
-                sqlx::query("SELECT * FROM gates WHERE job = ? ORDER BY opened_at DESC LIMIT ?");
-            let rows = rows.bind(job).bind(gates_max).fetch_all(connection).await?;
-            let entry = |row: &SqliteRow| {
-                Ok(GateEntry {
-                    opened_at: moment(row.try_get("opened_at")?)?,
-                    reason: row.try_get("reason")?,
-                })
-            };
-            rows.iter().map(entry).collect()
         })
         .await
     }
@@ -560,52 +622,6 @@ fn cycle(row: &SqliteRow) -> Answer<Cycle> {
     })
 }
 
-/// The newest cycle that a job has begun, as [`Ledger::newest_begun_cycle`] tells it.
-struct Fence {
-    cycle: Cycle,
-    noticed_at: DateTime<Utc>,
-}
-
-/// What becomes of cycles that completed later than now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ahead {
-    Ignored,
-    /// They have a place among the dashboard's others, by when they were noticed.
-    Placed,
-}
-
-async fn fence(
-    connection: &mut SqliteConnection,
-    job: &str,
-    dashboard: Option<&str>,
-    ahead: Ahead,
-    now: DateTime<Utc>,
-) -> Answer<Option<Fence>> {
-    // Runs of earlier versions may say that their cycle completed after they began.
-    let newest = sqlx::query(concat!(
-        placed_cycles!(),
-        " SELECT runs.cycle AS cycle, coalesce(placed.noticed_at, started_at) AS noticed_at,
-                coalesce(placed.completed_at, min(cycle_completed_at, started_at)) AS completed_at
-         FROM runs LEFT JOIN placed ON placed.cycle = runs.cycle
-         WHERE job = ?3 AND requests_on IS NULL AND ((?4 AND placed.cycle IS NOT NULL)
-                             OR coalesce(placed.told_at, min(cycle_completed_at, started_at)) <= ?1)
-         ORDER BY 3 DESC, placed.position DESC, run DESC LIMIT 1"
-    ));
-    let newest = newest
-        .bind(moment_text(now))
-        .bind(dashboard)
-        .bind(job)
-        .bind(ahead == Ahead::Placed);
-    let row = newest.fetch_optional(connection).await?;
-    let fence = |row: &SqliteRow| {
-        Ok(Fence {
-            cycle: cycle(row)?,
-            noticed_at: moment(row.try_get("noticed_at")?)?,
-        })
-    };
-    row.as_ref().map(fence).transpose()
-}
-
 fn job_cycle(row: &SqliteRow) -> Answer<JobCycle> {
     Ok(JobCycle {
         cycle: cycle(row)?,
@@ -726,7 +742,7 @@ fn passed_over_entry(row: &SqliteRow) -> Answer<PassedOverEntry> {
             cycle: row.try_get("cycle")?,
             why,
         },
-        decided_at: moment(row.try_get("decided_at")?)?,
+        decided_at: moment(row.try_get("at")?)?,
         error: row.try_get("error")?,
     })
 }

@@ -210,42 +210,49 @@ async fn record_objections(
     Ok(())
 }
 
-/// What guards had against runs when each was last judged; kept also after it was approved. `runs`
-/// is a list of JSON.
-pub(super) async fn objections(
+/// What guards had against a run when it was last judged, kept also after it was approved; and who
+/// approved it.
+#[derive(Debug, Default)]
+pub(super) struct Judgement {
+    pub(super) objections: Vec<Objection>,
+    pub(super) approval: Option<Approval>,
+}
+
+/// How runs, of a list of JSON, were judged; nothing of those that nobody had anything against.
+pub(super) async fn judgements(
     connection: &mut SqliteConnection,
     runs: &str,
-) -> Answer<HashMap<i64, Vec<Objection>>> {
-    let told = sqlx::query(
-        "SELECT run, objection FROM objections WHERE run IN (SELECT value FROM json_each(?))
-         ORDER BY run, position",
+) -> Answer<HashMap<i64, Judgement>> {
+    let rows = sqlx::query(
+        "SELECT run, position, objection, NULL AS approved_by, NULL AS approved_at, NULL AS reason
+         FROM objections WHERE run IN (SELECT value FROM json_each(?1))
+         UNION ALL
+         SELECT run, NULL, NULL, approved_by, approved_at, reason
+         FROM approvals WHERE run IN (SELECT value FROM json_each(?1)) ORDER BY 1, 2",
     );
-    let mut all: HashMap<i64, Vec<Objection>> = HashMap::new();
-    for row in &told.bind(runs).fetch_all(connection).await? {
+    let mut all: HashMap<i64, Judgement> = HashMap::new();
+    for row in &rows.bind(runs).fetch_all(connection).await? {
         let run: i64 = row.try_get("run")?;
-        let objection = serde_json::from_str(row.try_get("objection")?)
-            .map_err(|error| Fault::Contents(format!("run {run} has an objection that {error}")))?;
-        all.entry(run).or_default().push(objection);
+        let judgement = all.entry(run).or_default();
+        match row.try_get("objection")? {
+            Some(objection) => judgement.objections.push(objection_of(run, objection)?),
+            None => judgement.approval = Some(approval(row)?),
+        }
     }
     Ok(all)
 }
 
-/// Who approved runs, of a list of JSON, and why.
-pub(super) async fn approvals(
-    connection: &mut SqliteConnection,
-    runs: &str,
-) -> Answer<HashMap<i64, Approval>> {
-    let rows = sqlx::query("SELECT * FROM approvals WHERE run IN (SELECT value FROM json_each(?))");
-    let approval = |row: &SqliteRow| {
-        let approval = Approval {
-            approved_by: row.try_get("approved_by")?,
-            approved_at: moment(row.try_get("approved_at")?)?,
-            reason: row.try_get("reason")?,
-        };
-        Ok((row.try_get("run")?, approval))
-    };
-    let rows = rows.bind(runs).fetch_all(connection).await?;
-    rows.iter().map(approval).collect()
+fn objection_of(run: i64, text: &str) -> Answer<Objection> {
+    serde_json::from_str(text)
+        .map_err(|error| Fault::Contents(format!("run {run} has an objection that {error}")))
+}
+
+fn approval(row: &SqliteRow) -> Answer<Approval> {
+    Ok(Approval {
+        approved_by: row.try_get("approved_by")?,
+        approved_at: moment(row.try_get("approved_at")?)?,
+        reason: row.try_get("reason")?,
+    })
 }
 
 #[cfg(test)]

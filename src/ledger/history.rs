@@ -12,7 +12,7 @@ use super::canaries::PassedCanary;
 use super::codec::{count, cycle, json_text, moment, span};
 use super::error::{Answer, Fault, LedgerError};
 use super::guards::{self, Approval};
-use super::outcomes;
+use super::outcomes::{self, Rejections};
 use super::sqlite::Ledger;
 use super::status::RunStatus;
 use crate::database::audited;
@@ -108,6 +108,25 @@ impl Ledger {
         runs_max: u32,
     ) -> Result<Vec<RunEntry>, LedgerError> {
         self.latest_runs(job, runs_max, true).await
+    }
+
+    /// The last run of each of several jobs that carried the job out, by job.
+    pub(crate) async fn last_runs(
+        &self,
+        jobs: &[&str],
+    ) -> Result<HashMap<String, RunEntry>, LedgerError> {
+        self.read(async |connection| {
+            let rows = sqlx::query(
+                "SELECT runs.* FROM json_each(?) AS asked JOIN runs ON run =
+                     (SELECT run FROM runs AS latest WHERE latest.job = asked.value AND requests_on IS NULL
+                      ORDER BY run DESC LIMIT 1)",
+            );
+            let rows = rows.bind(json_text(jobs)?);
+            let rows = rows.fetch_all(&mut *connection).await?;
+            let entries = run_entries(connection, &rows).await?;
+            Ok(entries.into_iter().map(|run| (run.job.clone(), run)).collect())
+        })
+        .await
     }
 
     /// The latest runs that carried a job out, newest first.
@@ -215,12 +234,12 @@ pub(super) async fn run_entries(
     let number = |row: &SqliteRow| row.try_get::<i64, _>("run");
     let runs: Vec<i64> = rows.iter().map(number).collect::<Result<_, _>>()?;
     let runs = json_text(&runs)?;
-    let mut guards = guards::objections(connection, &runs).await?;
-    let mut approvals = guards::approvals(connection, &runs).await?;
+    let mut judgements = guards::judgements(connection, &runs).await?;
     let mut write_backs = write_back_entries_of(connection, &runs).await?;
     let entry = |row: &SqliteRow| {
         let run = number(row)?;
         let cycle = cycle(row)?;
+        let judgement = judgements.remove(&run).unwrap_or_default();
         let finished_at: Option<&str> = row.try_get("finished_at")?;
         Ok(RunEntry {
             run,
@@ -234,8 +253,8 @@ pub(super) async fn run_entries(
             retry_of: row.try_get("retry_of")?,
             undo_of: row.try_get("undo_of")?,
             plan: row.try_get("plan")?,
-            guards: guards.remove(&run).unwrap_or_default(),
-            approval: approvals.remove(&run),
+            guards: judgement.objections,
+            approval: judgement.approval,
             write_backs: write_backs.remove(&run).unwrap_or_default(),
         })
     };
@@ -263,7 +282,7 @@ async fn write_back_entries_of(
          FROM write_backs AS w LEFT JOIN batches AS b ON b.write_back = w.write_back
               LEFT JOIN canaries AS c ON c.write_back = w.write_back
          WHERE w.run IN (SELECT value FROM json_each(?)) GROUP BY w.write_back ORDER BY w.run, w.position",
-        outcomes::sums(),
+        outcomes::sums(Rejections::AsCounted),
     );
     let rows = sqlx::query(audited(sql));
     let mut all: HashMap<i64, Vec<WriteBackEntry>> = HashMap::new();

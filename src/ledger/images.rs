@@ -187,7 +187,7 @@ pub(super) async fn images(
         .collect()
 }
 
-fn sent_images(row: &SqliteRow) -> Answer<SentImages> {
+pub(super) fn sent_images(row: &SqliteRow) -> Answer<SentImages> {
     let marker: Option<&str> = row.try_get("marker")?;
     let (committed, doubtful): (bool, bool) = (row.try_get("committed")?, row.try_get("doubtful")?);
     Ok(SentImages {

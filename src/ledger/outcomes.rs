@@ -112,17 +112,30 @@ pub(super) fn columns() -> [&'static str; 7] {
     counts(&Tally::default()).map(|(column, _)| column)
 }
 
+/// How a write-back's rejections are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rejections {
+    /// One by one.
+    Each,
+    /// As they were when the write-back was finished, if it is.
+    AsCounted,
+}
+
 /// Columns that a write-back `w`, joined with its batches `b`, sums to: those of a tally. Records
 /// that were left alone before they came into a batch are skipped ones, and rejections stand in a
 /// table of their own.
-pub(super) fn sums() -> String {
+pub(super) fn sums(rejections: Rejections) -> String {
     let sum = |column: &str| match column {
         "skipped" => "coalesce(sum(b.skipped), 0) + (SELECT count(*) FROM left_alone \
                        WHERE left_alone.write_back = w.write_back)"
             .to_owned(),
         "rejected" => {
-            "(SELECT count(*) FROM rejections WHERE rejections.write_back = w.write_back)"
-                .to_owned()
+            let each =
+                "(SELECT count(*) FROM rejections WHERE rejections.write_back = w.write_back)";
+            match rejections {
+                Rejections::Each => each.to_owned(),
+                Rejections::AsCounted => format!("coalesce(w.rejected_in_all, {each})"),
+            }
         }
         column => format!("coalesce(sum(b.{column}), 0)"),
     };

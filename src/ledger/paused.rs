@@ -1,5 +1,7 @@
 //! The ledger's account of paused jobs: which ones a person said nothing is to run for a while.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
@@ -35,6 +37,20 @@ impl Ledger {
         self.write("end a pause in", async |connection| {
             let delete = sqlx::query("DELETE FROM paused WHERE job = ?").bind(job);
             Ok(delete.execute(connection).await?.rows_affected() > 0)
+        })
+        .await
+    }
+
+    /// Every job's pause that the clock has not ended at `now`, by job.
+    pub(crate) async fn pauses(
+        &self,
+        now: DateTime<Utc>,
+    ) -> Result<HashMap<String, Pause>, LedgerError> {
+        self.read(async |connection| {
+            let rows = sqlx::query("SELECT * FROM paused WHERE until IS NULL OR until > ?");
+            let rows = rows.bind(moment_text(now)).fetch_all(connection).await?;
+            let of_job = |row: &SqliteRow| Ok((row.try_get("job")?, pause(row)?));
+            rows.iter().map(of_job).collect()
         })
         .await
     }

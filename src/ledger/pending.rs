@@ -2,13 +2,13 @@
 //! took all records of a write-back rejected, without what retries since have delivered. The next
 //! run of all records makes the account anew.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use super::codec::count;
+use super::codec::{count, json_text};
 use super::error::{Answer, LedgerError};
 use super::parts::WriteBackId;
 use super::sqlite::Ledger;
@@ -31,12 +31,23 @@ pub(crate) struct Pending {
 impl Ledger {
     /// What is pending of each of the job's write-backs; nothing of those of which nothing is.
     pub(crate) async fn pending(&self, job: &str) -> Result<Vec<Pending>, LedgerError> {
+        let mut all = self.pending_of(&[job]).await?;
+        Ok(all.remove(job).unwrap_or_default())
+    }
+
+    /// As [`Ledger::pending`], of several jobs, by job.
+    pub(crate) async fn pending_of(
+        &self,
+        jobs: &[&str],
+    ) -> Result<HashMap<String, Vec<Pending>>, LedgerError> {
         self.read(async |connection| {
-            let mut all = Vec::new();
-            for latest in latest_runs(connection, job).await? {
-                all.push(pending(connection, job, &latest).await?);
+            let mut all: HashMap<String, Vec<Pending>> = HashMap::new();
+            for latest in latest_runs(connection, jobs).await? {
+                let pending = pending(connection, &latest).await?;
+                if pending.records > 0 {
+                    all.entry(latest.job).or_default().push(pending);
+                }
             }
-            all.retain(|pending| pending.records > 0);
             Ok(all)
         })
         .await
@@ -49,12 +60,12 @@ impl Ledger {
         write_back: &str,
     ) -> Result<HashSet<String>, LedgerError> {
         self.read(async |connection| {
-            let latest = latest_runs(connection, job)
+            let latest = latest_runs(connection, &[job])
                 .await?
                 .into_iter()
                 .find(|latest| latest.name == write_back);
             match latest {
-                Some(latest) => pending_keys(connection, job, &latest).await,
+                Some(latest) => pending_keys(connection, &latest).await,
                 None => Ok(HashSet::new()),
             }
         })
@@ -98,35 +109,51 @@ pub(super) async fn keep_landed(connection: &mut SqliteConnection, write_back: i
 
 /// The latest finished run that took all records of a write-back.
 struct LatestRun {
+    job: String,
     name: String,
     write_back: i64,
     run: i64,
+    /// Its rejected records and those without a key, where they were counted and no retry since has
+    /// delivered any.
+    untouched: Option<(u64, u64)>,
 }
 
-/// Of each write-back that the job's latest whole run had, or that was run alone since: one that
-/// the job no longer has owes nothing.
-async fn latest_runs(connection: &mut SqliteConnection, job: &str) -> Answer<Vec<LatestRun>> {
+/// Of each write-back that a job's latest whole run had, or that was run alone since: one that the
+/// job no longer has owes nothing.
+async fn latest_runs(connection: &mut SqliteConnection, jobs: &[&str]) -> Answer<Vec<LatestRun>> {
     let rows = sqlx::query(
-        "SELECT name, write_back, max(run) AS run FROM (
-             SELECT w.name, w.write_back, runs.run FROM write_backs AS w JOIN runs USING (run)
-             WHERE job = ?1 AND retry_of IS NULL AND undo_of IS NULL AND plan IS NULL AND requests_on IS NULL AND status IN ('succeeded', 'rejected')
-               AND run >= coalesce((SELECT max(run) FROM runs
-                                    WHERE job = ?1 AND whole AND status IN ('succeeded', 'rejected')), 0))
-         GROUP BY name ORDER BY name",
+        "WITH latest AS (
+             SELECT asked.value AS job, w.name AS name, w.write_back AS write_back, max(runs.run) AS run,
+                    w.rejected_in_all AS records, w.rejected_keyless AS without_key
+             FROM json_each(?) AS asked JOIN runs ON runs.job = asked.value JOIN write_backs AS w USING (run)
+             WHERE retry_of IS NULL AND undo_of IS NULL AND plan IS NULL AND requests_on IS NULL
+               AND status IN ('succeeded', 'rejected')
+               AND runs.run >= coalesce((SELECT max(run) FROM runs AS done WHERE done.job = asked.value
+                                         AND done.whole AND done.status IN ('succeeded', 'rejected')), 0)
+             GROUP BY asked.value, w.name)
+         SELECT *, records > 0 AND EXISTS (
+                SELECT 1 FROM runs JOIN write_backs AS w USING (run) JOIN retried ON retried.write_back = w.write_back
+                WHERE runs.job = latest.job AND runs.run > latest.run AND retry_of IS NOT NULL
+                  AND status IN ('succeeded', 'rejected') AND w.name = latest.name) AS retried
+         FROM latest ORDER BY job, name",
     );
-    let latest = |row: &SqliteRow| {
-        Ok(LatestRun {
-            name: row.try_get("name")?,
-            write_back: row.try_get("write_back")?,
-            run: row.try_get("run")?,
-        })
+    let rows = rows.bind(json_text(jobs)?).fetch_all(connection).await?;
+    rows.iter().map(latest_run).collect()
+}
+
+fn latest_run(row: &SqliteRow) -> Answer<LatestRun> {
+    let counted = row.try_get::<Option<i64>, _>("records")?.is_some();
+    let untouched = match counted && !row.try_get::<bool, _>("retried")? {
+        true => Some((count(row, "records")?, count(row, "without_key")?)),
+        false => None,
     };
-    rows.bind(job)
-        .fetch_all(connection)
-        .await?
-        .iter()
-        .map(latest)
-        .collect()
+    Ok(LatestRun {
+        job: row.try_get("job")?,
+        name: row.try_get("name")?,
+        write_back: row.try_get("write_back")?,
+        run: row.try_get("run")?,
+        untouched,
+    })
 }
 
 /// `columns` of the latest run's rejections that are pending; parameters `?1` its write-back, `?2`
@@ -141,37 +168,35 @@ fn pending_rejections(columns: &str) -> String {
     )
 }
 
-async fn pending(
-    connection: &mut SqliteConnection,
-    job: &str,
-    latest: &LatestRun,
-) -> Answer<Pending> {
-    let counts = sqlx::query(audited(pending_rejections(
-        "count(*) AS records, count(*) - count(key) AS without_key",
-    )));
-    let counts = counts
-        .bind(latest.write_back)
-        .bind(job)
-        .bind(&latest.name)
-        .bind(latest.run);
-    let row = counts.fetch_one(connection).await?;
+async fn pending(connection: &mut SqliteConnection, latest: &LatestRun) -> Answer<Pending> {
+    let (records, without_key) = match latest.untouched {
+        Some(counted) => counted,
+        None => {
+            let counts = sqlx::query(audited(pending_rejections(
+                "count(*) AS records, count(*) - count(key) AS without_key",
+            )));
+            let counts = counts.bind(latest.write_back).bind(&latest.job);
+            let counts = counts.bind(&latest.name).bind(latest.run);
+            let row = counts.fetch_one(connection).await?;
+            (count(&row, "records")?, count(&row, "without_key")?)
+        }
+    };
     Ok(Pending {
         write_back: latest.name.clone(),
         run: latest.run,
-        records: count(&row, "records")?,
-        without_key: count(&row, "without_key")?,
+        records,
+        without_key,
     })
 }
 
 async fn pending_keys(
     connection: &mut SqliteConnection,
-    job: &str,
     latest: &LatestRun,
 ) -> Answer<HashSet<String>> {
     let keys = sqlx::query_scalar::<_, Option<String>>(audited(pending_rejections("key")));
     let keys = keys
         .bind(latest.write_back)
-        .bind(job)
+        .bind(&latest.job)
         .bind(&latest.name)
         .bind(latest.run);
     Ok(keys

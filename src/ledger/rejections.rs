@@ -5,6 +5,7 @@ use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::codec::{count, json_text, kept};
+use super::counted;
 use super::error::{Answer, Fault, LedgerError};
 use super::parts::WriteBackId;
 use super::sqlite::Ledger;
@@ -145,6 +146,7 @@ pub(super) async fn insert_rejections(
     write_back: i64,
     rejections: &[KeptRejection<'_>],
 ) -> Answer<()> {
+    counted::forget(connection, write_back).await?;
     for chunk in rejections.chunks(REJECTIONS_PER_INSERT) {
         let records = chunk
             .iter()

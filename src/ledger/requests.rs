@@ -261,17 +261,16 @@ impl Ledger {
         .await
     }
 
-    /// The latest verification of a job that showed something, if there is one.
-    pub(crate) async fn latest_verification(
-        &self,
-        job: &str,
-    ) -> Result<Option<PageRequest>, LedgerError> {
+    /// Of each job the latest verification that showed something, if there is one.
+    pub(crate) async fn latest_verifications(&self) -> Result<Vec<PageRequest>, LedgerError> {
         self.read(async |connection| {
-            let row = sqlx::query(
-                "SELECT * FROM requests WHERE act = 'verify' AND job = ? AND seen IS NOT NULL ORDER BY request DESC LIMIT 1",
+            let rows = sqlx::query(
+                "SELECT * FROM requests WHERE request IN
+                     (SELECT max(request) FROM requests WHERE act = 'verify' AND seen IS NOT NULL GROUP BY job)
+                 ORDER BY job",
             );
-            let row = row.bind(job).fetch_optional(connection).await?;
-            row.as_ref().map(of_row).transpose()
+            let rows = rows.fetch_all(connection).await?;
+            rows.iter().map(of_row).collect()
         })
         .await
     }

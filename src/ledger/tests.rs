@@ -616,6 +616,56 @@ async fn rejections_come_in_pages_by_position() {
     );
 }
 
+/// What there is of the first write-back's rejections: in all, pending, and by what is wrong.
+async fn rejections_counted(ledger: &Ledger) -> (u64, Vec<u64>, Vec<(String, u64)>) {
+    let in_all = ledger.run(1).await.unwrap().write_backs[0].tally.rejected;
+    let pending = ledger.pending("weekly").await.unwrap();
+    let groups = ledger.rejection_groups(FIRST, 10).await.unwrap();
+    let pending = pending.iter().map(|one| one.records).collect();
+    let groups = groups.into_iter().map(|one| (one.stage, one.records));
+    (in_all, pending, groups.collect())
+}
+
+#[tokio::test]
+async fn rejections_are_counted_once_and_anew_when_others_come() {
+    let (_folder, ledger) = ledger().await;
+    begin(&ledger, "weekly", &cycle("c1", 0)).await;
+    let all = [
+        rejection(1, Stage::Schema),
+        rejection(2, Stage::Match),
+        rejection(3, Stage::Match),
+    ];
+    ledger.record_rejections(FIRST, &all).await.unwrap();
+    ledger.finish_write_back(FIRST, 1.0).await.unwrap();
+    let rejected = RunStatus::Rejected;
+    ledger.finish_run(1, rejected, None).await.unwrap();
+    let groups = |schema, matching| {
+        let group = |stage: Stage, records| (stage.name().to_owned(), records);
+        vec![group(Stage::Match, matching), group(Stage::Schema, schema)]
+    };
+    assert_eq!(
+        rejections_counted(&ledger).await,
+        (3, vec![3], groups(1, 2))
+    );
+    // It is what was counted that is told: nobody looks at the rejections again.
+    let counted = "SELECT rejected_in_all FROM write_backs WHERE write_back = 1";
+    let counted = async || {
+        let mut connection = ledger.connection.lock().await;
+        sqlx::query_scalar::<_, Option<i64>>(counted)
+            .fetch_one(&mut *connection)
+            .await
+            .unwrap()
+    };
+    assert_eq!(counted().await, Some(3));
+    let more = [rejection(4, Stage::Match)];
+    ledger.record_rejections(FIRST, &more).await.unwrap();
+    assert_eq!(counted().await, None);
+    assert_eq!(
+        rejections_counted(&ledger).await,
+        (4, vec![4], groups(1, 3))
+    );
+}
+
 #[tokio::test]
 async fn history_is_newest_first_of_one_job_or_of_all() {
     let (_folder, ledger) = ledger().await;

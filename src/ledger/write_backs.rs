@@ -12,9 +12,10 @@ use sqlx::{Row, SqliteConnection};
 use super::batches::{SentBatch, sent_batches};
 use super::codec::{count, from_json, json_text, kept, moment_text, span};
 use super::error::{Answer, Fault, LedgerError};
+use super::outcomes::Rejections;
 use super::parts::{BatchSpan, WriteBackId};
 use super::sqlite::Ledger;
-use super::{outcomes, pending};
+use super::{counted, outcomes, pending};
 use crate::database::audited;
 use crate::domain::outcome::{SkipReason, Tally};
 
@@ -93,6 +94,7 @@ impl Ledger {
             .execute(&mut *connection)
             .await?;
     }
+    counted::forget(&mut *connection, write_back).await?;
     sqlx::query("UPDATE write_backs SET pulled_from = ? WHERE write_back = ?")
         .bind(pulled_from)
         .bind(write_back)
@@ -191,7 +193,8 @@ impl Ledger {
         .bind(write_back)
         .execute(&mut *connection)
         .await?;
-    pending::keep_landed(connection, write_back).await
+    pending::keep_landed(&mut *connection, write_back).await?;
+    counted::keep(connection, write_back).await
 },
         )
         .await
@@ -249,7 +252,7 @@ pub(super) async fn tally(connection: &mut SqliteConnection, write_back: i64) ->
     let sql = format!(
         "SELECT {} FROM write_backs AS w LEFT JOIN batches AS b ON b.write_back = w.write_back
          WHERE w.write_back = ?",
-        outcomes::sums(),
+        outcomes::sums(Rejections::Each),
     );
     let row = sqlx::query(audited(sql)).bind(write_back);
     outcomes::tally_in(&row.fetch_one(connection).await?, "read")

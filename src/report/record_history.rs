@@ -19,6 +19,8 @@ pub(crate) fn text(history: &RecordHistory) -> String {
         entries,
         since,
         unknown,
+        // All of it is told here.
+        next: _,
     } = history;
     let whose = format!(
         "{}  {}  record {}",

@@ -76,7 +76,7 @@ fn status_cells(outlook: &Outlook) -> [String; 7] {
             .and_then(next_instant)
             .map(moment)
             .unwrap_or_default(),
-        why(outlook),
+        why(outlook.following.as_ref()),
     ]
 }
 
@@ -90,8 +90,8 @@ pub(crate) fn next_instant(following: &Following) -> Option<DateTime<Utc>> {
 }
 
 /// Why the job runs now or does not.
-pub(crate) fn why(outlook: &Outlook) -> String {
-    match &outlook.following {
+pub(crate) fn why(following: Option<&Following>) -> String {
+    match following {
         None => "runs by hand only: it has no cadence".to_owned(),
         Some(Following {
             next: Next::Run(cycle),
@@ -118,7 +118,7 @@ fn next_of(outlook: &Outlook) -> String {
         }) => "would run now",
         _ => "would not run now",
     };
-    lines.insert(1, format!("  {now}: {}", why(outlook)));
+    lines.insert(1, format!("  {now}: {}", why(outlook.following.as_ref())));
     if let Some(following) = &outlook.following {
         lines.extend(opening_lines(&following.openings));
     }
@@ -244,7 +244,7 @@ fn outlook_json(outlook: &Outlook) -> Value {
         "last_run": outlook.last_run,
         "pending": outlook.pending,
         "due_cycle": due,
-        "now": why(outlook),
+        "now": why(outlook.following.as_ref()),
         "next_at": following.and_then(next_instant),
         "openings": following.map(|following| openings_json(&following.openings)).unwrap_or_default(),
         "passed_over": following.map(passed_over_json).unwrap_or_default(),

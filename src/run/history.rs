@@ -1,22 +1,17 @@
 //! The history of one record: who wrote its fields, run by run, as the before-images tell, and what
-//! someone else changed in between. Reads one segment at a time, and of most of them only the match
-//! keys.
+//! someone else changed in between; all of it, or a part.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use serde::{Serialize, Serializer};
-use tokio::task::block_in_place;
 
 use crate::config::Project;
-use crate::domain::before::unmarked;
-use crate::domain::record::key_texts;
 use crate::domain::sameness::same;
-use crate::domain::value::Kind;
-use crate::ledger::{Commit, JournalRun, Ledger, RecordRequest, RunKind, SentImages};
-use crate::run::images::{ImageField, Segment};
-use crate::run::journal::{JournalError, RunAt, Trace, Unknown};
+use crate::ledger::{JournalRun, Ledger, RecordRequest, RunKind};
+use crate::run::journal::{JournalError, RunAt, Unknown};
 use crate::run::preview::ColumnChange;
+use crate::run::record_writes::{self, FieldImage, Image, Part, RecordOf, change};
 
 /// Everything that is known to have been written into one record's row.
 #[derive(Debug, Serialize)]
@@ -26,10 +21,13 @@ pub(crate) struct RecordHistory {
     pub(crate) record: String,
     /// Newest first.
     pub(crate) entries: Vec<Entry>,
-    /// The first run of which it is known what it wrote.
+    /// The first run of which it is known what it wrote; absent where there is more to tell.
     pub(crate) since: Option<RunAt>,
     /// Runs of which it is not, or not all.
     pub(crate) unknown: Vec<Unknown>,
+    /// Before which sending the next part ends, if there may be one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) next: Option<i64>,
 }
 
 /// What became of the row at one time.
@@ -145,113 +143,74 @@ pub(crate) async fn job_of(
     }
 }
 
-/// The history of the record with match key `record`, or of one of its fields.
+/// The history of a record, or of one of its fields.
 pub(crate) async fn of_record(
     project: &Project,
     ledger: &Ledger,
-    job: &str,
-    write_back: &str,
-    record: &str,
+    of: RecordOf<'_>,
     field: Option<&str>,
 ) -> Result<RecordHistory, JournalError> {
-    let mut history = RecordHistory {
-        job: job.to_owned(),
-        write_back: write_back.to_owned(),
-        record: record.to_owned(),
-        entries: Vec::new(),
-        since: None,
-        unknown: Vec::new(),
-    };
-    let mut row = Row::default();
-    for met in met(project, ledger, job, write_back, record, &mut history).await? {
-        let Met {
-            run,
-            image,
-            request,
-            ..
-        } = met;
-        let Some(image) = image else {
-            // It may have written the record, and nobody knows what.
-            row.values.clear();
-            continue;
-        };
-        mark_undone(&mut history.entries, &run);
-        let mut entries = row.take(&run, image);
-        for entry in entries
-            .iter_mut()
-            .filter(|entry| entry.by != By::SomeoneElse)
-        {
-            entry.request.clone_from(&request);
-        }
-        history.entries.extend(entries);
-    }
-    history.entries.reverse();
+    let (mut history, row) = told(project, ledger, of, Part::Whole).await?;
     if let Some(field) = field {
         keep_field(&mut history, field, &row)?;
     }
     Ok(history)
 }
 
-/// What is met of a record, in the order in which it was sent.
-struct Met {
-    /// Number of the sending, which grows from any run's to any other's.
-    sending: i64,
-    run: JournalRun,
-    /// Absent where it is not known what the run wrote.
-    image: Option<Image>,
-    request: Option<RequestTold>,
-}
-
-/// Gathers what runs and requests sent of one record.
-async fn met(
+/// A part of the history of a record: its newest writes, `writes_max` at most, sent before `before`.
+pub(crate) async fn part_of_record(
     project: &Project,
     ledger: &Ledger,
-    job: &str,
-    write_back: &str,
-    record: &str,
-    history: &mut RecordHistory,
-) -> Result<Vec<Met>, JournalError> {
-    let mut all = Vec::new();
-    let mut latest = 0;
-    for run in ledger.journal(Some(job), write_back).await? {
-        let trace = Trace::of(project, ledger, &run).await?;
-        let first = trace.images.iter().map(|sending| sending.image).min();
-        if let Some(why) = trace.gap {
-            history.unknown.push(Unknown {
-                run: RunAt::of(&run),
-                why,
-            });
-            all.push(Met {
-                sending: first.unwrap_or(latest),
-                run: run.clone(),
-                image: None,
-                request: None,
-            });
-        }
-        if !trace.images.is_empty() {
-            history.since.get_or_insert_with(|| RunAt::of(&run));
-        }
-        let requests = match run.kind {
-            RunKind::Requests => ledger.record_requests_of(run.id.run).await?,
-            RunKind::Run | RunKind::Retry | RunKind::Plan | RunKind::Undo => BTreeMap::new(),
+    of: RecordOf<'_>,
+    writes_max: usize,
+    before: Option<i64>,
+) -> Result<RecordHistory, JournalError> {
+    let part = Part::Newest { writes_max, before };
+    Ok(told(project, ledger, of, part).await?.0)
+}
+
+/// What was written, entry by entry, and the row as it was left.
+async fn told(
+    project: &Project,
+    ledger: &Ledger,
+    of: RecordOf<'_>,
+    part: Part,
+) -> Result<(RecordHistory, Row), JournalError> {
+    let gathered = record_writes::gather(project, ledger, of, part).await?;
+    let mut history = RecordHistory {
+        job: of.job.to_owned(),
+        write_back: of.write_back.to_owned(),
+        record: of.record.to_owned(),
+        entries: Vec::new(),
+        since: gathered.since,
+        unknown: gathered.unknown,
+        next: gathered.next,
+    };
+    let mut row = Row::default();
+    for write in gathered.writes {
+        let Some(image) = write.image else {
+            // It may have written the record, and nobody knows what.
+            row.values.clear();
+            continue;
         };
-        for (sending, partition, image) in block_in_place(|| find(&trace, record))? {
-            all.push(Met {
-                sending,
-                run: run.clone(),
-                image: Some(image),
-                request: requests.get(&partition).map(RequestTold::of),
-            });
+        mark_undone(&mut history.entries, &write.run);
+        let mut entries = row.take(&write.run, image);
+        let request = write.request.as_ref().map(RequestTold::of);
+        for entry in entries
+            .iter_mut()
+            .filter(|entry| entry.by != By::SomeoneElse)
+        {
+            entry.request.clone_from(&request);
         }
-        latest = trace
-            .images
-            .iter()
-            .map(|sending| sending.image)
-            .max()
-            .unwrap_or(latest);
+        if !write.is_earlier {
+            history.entries.extend(entries);
+        }
     }
-    all.sort_by_key(|met| met.sending);
-    Ok(all)
+    for undo in &gathered.undone {
+        mark_undone(&mut history.entries, undo);
+    }
+    history.entries.reverse();
+    Ok((history, row))
 }
 
 /// Marks what an undo takes back.
@@ -281,116 +240,6 @@ fn keep_field(history: &mut RecordHistory, field: &str, row: &Row) -> Result<(),
         .entries
         .retain(|entry| !entry.changes.is_empty() || entry.row == RowFate::Removed);
     Ok(())
-}
-
-/// What a run wrote into one record's row.
-struct Image {
-    in_doubt: bool,
-    created: bool,
-    deleted: bool,
-    fields: Vec<FieldImage>,
-}
-
-/// One field of it that is no part of the match key.
-struct FieldImage {
-    name: String,
-    kind: Kind,
-    /// Whether it was written; what was there was kept if not.
-    written: bool,
-    before: Option<String>,
-    sent: Option<String>,
-}
-
-impl FieldImage {
-    fn after(&self) -> Option<&str> {
-        if self.written {
-            self.sent.as_deref()
-        } else {
-            self.before.as_deref()
-        }
-    }
-
-    fn change(&self) -> Option<ColumnChange> {
-        change(self.kind, &self.name, self.before.as_deref(), self.after())
-    }
-}
-
-fn change(
-    kind: Kind,
-    column: &str,
-    before: Option<&str>,
-    after: Option<&str>,
-) -> Option<ColumnChange> {
-    (!same(kind, before, after)).then(|| ColumnChange {
-        column: column.to_owned(),
-        before: before.map(str::to_owned),
-        after: after.map(str::to_owned),
-    })
-}
-
-/// The images of a record among a run's, one for each batch that it was in: a run writes a record
-/// once, and each request of a day may. Each comes with its number and the partition of its batch.
-fn find(trace: &Trace, record: &str) -> Result<Vec<(i64, u32, Image)>, JournalError> {
-    let mut found = Vec::new();
-    for batch in trace.images.chunk_by(|left, right| left.span == right.span) {
-        found.extend(find_in(trace, batch, record)?);
-    }
-    Ok(found)
-}
-
-fn find_in(
-    trace: &Trace,
-    batch: &[SentImages],
-    record: &str,
-) -> Result<Option<(i64, u32, Image)>, JournalError> {
-    for SentImages {
-        image: number,
-        span,
-        segment,
-        commit,
-        ..
-    } in SentImages::that_count_first(batch)
-    {
-        let segment = Segment::read(&trace.folder, segment)?;
-        let key_columns: Vec<String> = segment
-            .key()
-            .iter()
-            .map(|field| field.name.clone())
-            .collect();
-        let keys = key_texts(&segment.sent_keys()?, &key_columns);
-        if let Some(position) = keys.iter().position(|key| key == record) {
-            let image = image(&segment, position, *commit == Commit::InDoubt)?;
-            return Ok(Some((*number, span.partition, image)));
-        }
-    }
-    Ok(None)
-}
-
-fn image(segment: &Segment, position: usize, in_doubt: bool) -> Result<Image, JournalError> {
-    let frame = segment.frame()?;
-    let created = segment.created(&frame)?.get(position) == Some(true);
-    let field = |field: &ImageField| {
-        let sent = segment.sent_texts(&frame, field)?;
-        let before = segment.column(&frame, "before", field)?;
-        Ok(FieldImage {
-            name: field.name.clone(),
-            kind: field.kind,
-            written: segment.written(&frame, field)?.get(position) == Some(true),
-            before: before
-                .str()?
-                .get(position)
-                .map(|exact| unmarked(exact).1.to_owned()),
-            sent: sent.get(position).map(str::to_owned),
-        })
-    };
-    let values = segment.fields.iter().filter(|field| field.key.is_none());
-    let deleted = segment.deleted(&frame)?.get(position) == Some(true);
-    Ok(Image {
-        in_doubt,
-        created,
-        deleted,
-        fields: values.map(field).collect::<Result<_, JournalError>>()?,
-    })
 }
 
 /// The record's row as the runs so far left it.

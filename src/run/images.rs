@@ -111,6 +111,14 @@ pub(crate) fn folder_in(write_back_folder: &Path) -> PathBuf {
     write_back_folder.join("before")
 }
 
+/// Whether a file of before-images is there.
+pub(crate) fn is_there(path: &Path) -> Result<bool, ImageError> {
+    path.try_exists().map_err(|source| ImageError::Unreadable {
+        path: path.display().to_string(),
+        source,
+    })
+}
+
 /// Reads a segment of the before-images in `folder`, once it agrees with its checksum.
 /// Shape: as the module says.
 pub(crate) fn read(folder: &Path, segment: &ImageSegment) -> Result<DataFrame, ImageError> {

@@ -217,13 +217,7 @@ impl Trace {
             .collect();
         let mut gone = BTreeSet::new();
         for file in files {
-            let path = trace.folder.join(file);
-            let is_there = path.try_exists();
-            let unreadable = |source| ImageError::Unreadable {
-                path: path.display().to_string(),
-                source,
-            };
-            if !is_there.map_err(unreadable)? {
+            if !images::is_there(&trace.folder.join(file))? {
                 gone.insert(file.clone());
             }
         }

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use super::clock::{Ages, on_this_clock};
 use crate::domain::alert::Silence;
 use crate::domain::cadence::{Cadence, Fate, KnownCycle, Next, Situation, Verdict, Wait};
+use crate::domain::pause::Pause;
 use crate::ledger::cycles::JobCycle;
 use crate::ledger::{Ledger, LedgerError};
 
@@ -41,6 +42,22 @@ pub(super) async fn verdict(
     asked: Asked<'_>,
 ) -> Result<Verdict, LedgerError> {
     let Asked {
+        job, cadence, now, ..
+    } = asked;
+    let cycles = ledger.job_cycles(job, &cadence.dashboard, now).await?;
+    let pause = ledger.pause_of(job, now).await?;
+    verdict_about(ledger, ages, asked, cycles, pause)
+}
+
+/// As [`verdict`], about a job's cycles and its pause as the ledger keeps them.
+pub(super) fn verdict_about(
+    ledger: &Ledger,
+    ages: &mut Ages<Kept>,
+    asked: Asked<'_>,
+    cycles: Vec<JobCycle>,
+    pause: Option<Pause>,
+) -> Result<Verdict, LedgerError> {
+    let Asked {
         job,
         cadence,
         now,
@@ -48,7 +65,6 @@ pub(super) async fn verdict(
         absent_since,
         at_work,
     } = asked;
-    let cycles = ledger.job_cycles(job, &cadence.dashboard, now).await?;
     // A run that was begun and is not ours is at work elsewhere, or was cut off.
     let begun = cycles.iter().any(|cycle| cycle.fate == Fate::Interrupted);
     let at_work = at_work || (begun && ledger.is_running(job)?);
@@ -63,7 +79,7 @@ pub(super) async fn verdict(
         cycles: &cycles,
         at_work,
     });
-    if let Some(pause) = ledger.pause_of(job, now).await?
+    if let Some(pause) = pause
         && !at_work
     {
         verdict.next = Next::Wait(Wait::Paused(pause));

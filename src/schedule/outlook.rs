@@ -1,6 +1,8 @@
 //! What the scheduler would do about a job now, and when next: for people who ask. Writes nothing,
 //! and says the same whether or not a process serves.
 
+use std::collections::{BTreeSet, HashMap};
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::clock::Ages;
@@ -9,7 +11,10 @@ use crate::config::{Dashboard, Project, Signal};
 use crate::domain::cadence::{Cadence, Next, PassedOver};
 use crate::domain::gate::{Gate, Gates, Opening};
 use crate::domain::job::Job;
-use crate::ledger::cycles::{GateEntry, Noticed, PassedOverEntry, Server, Watch};
+use crate::domain::pause::Pause;
+use crate::ledger::cycles::{
+    ForNothing, GateEntry, JobCycle, Noticed, PassedOverEntry, Server, Watch,
+};
 use crate::ledger::{Ledger, LedgerError, Pending, RunEntry};
 
 /// Openings shown of a cadence: enough to see a rhythm.
@@ -37,6 +42,8 @@ pub(crate) struct Following {
     pub(crate) watch: Option<Watch>,
     pub(crate) passed_over: Vec<PassedOver>,
     pub(crate) next: Next,
+    /// Also while a run of the job is at work.
+    pub(crate) pause: Option<Pause>,
     /// The next instants at which a gate opens or, without gates, at which the dashboard's clock
     /// ends a cycle; none if only the dashboard knows.
     pub(crate) openings: Vec<Opening>,
@@ -46,79 +53,201 @@ pub(crate) struct Following {
     pub(crate) gates_for_nothing: Vec<GateEntry>,
 }
 
-/// Asks what comes next for a job.
+/// How much of what became of earlier cycles and gates is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Depth {
+    /// Nothing of it: whether and when each job runs.
+    Next,
+    /// The latest of it too.
+    Past,
+    /// And what dashboards showed when they were looked at.
+    Whole,
+}
+
+/// Asks what follows from a job's cadence, if it has one.
+pub(crate) async fn following(
+    project: &Project,
+    job: &Job,
+    ledger: &Ledger,
+    (depth, openings_max): (Depth, usize),
+    now: DateTime<Utc>,
+) -> Result<Option<Following>, LedgerError> {
+    if job.cadence.is_none() {
+        return Ok(None);
+    }
+    let serving = Serving::of(ledger).await?;
+    let mut past = Past::of(ledger, &[job], depth, (&serving, now)).await?;
+    past.following(project, job, ledger, openings_max)
+}
+
+/// Asks what comes next for a job, and which process serves now.
 pub(crate) async fn outlook(
     project: &Project,
     job: &Job,
     ledger: &Ledger,
     openings_max: usize,
     now: DateTime<Utc>,
-) -> Result<Outlook, LedgerError> {
-    let last_run = ledger.runs_of_job(&job.name, 1).await?.into_iter().next();
-    let following = match &job.cadence {
-        Some(cadence) => {
-            Some(following(project, &job.name, cadence, ledger, openings_max, now).await?)
-        }
-        None => None,
-    };
-    let pending = ledger.pending(&job.name).await?;
-    Ok(Outlook {
-        job: job.name.clone(),
-        last_run,
-        pending,
-        following,
-    })
+) -> Result<(Outlook, Option<Server>), LedgerError> {
+    let asked = (Depth::Whole, openings_max);
+    let (mut all, server) = outlooks(project, &[job], ledger, asked, now).await?;
+    Ok((all.pop().expect("as many outlooks as jobs"), server))
 }
 
-async fn following(
+/// As [`outlook`], of several jobs, none of them twice. However many there are, it takes as many statements as one.
+pub(crate) async fn outlooks(
     project: &Project,
-    job: &str,
-    cadence: &Cadence,
+    jobs: &[&Job],
     ledger: &Ledger,
-    openings_max: usize,
+    (depth, openings_max): (Depth, usize),
     now: DateTime<Utc>,
-) -> Result<Following, LedgerError> {
-    // What was due while nobody served was missed; if nobody serves now, up to now.
-    let (serving_since, absent_since) = match ledger.server().await? {
-        None => (now, None),
-        Some((server, _)) if ledger.is_served()? => (server.watching_since, server.absent_since),
-        Some((_, last_served_at)) => (now, Some(last_served_at.min(now))),
+) -> Result<(Vec<Outlook>, Option<Server>), LedgerError> {
+    let serving = Serving::of(ledger).await?;
+    let names: Vec<&str> = jobs.iter().map(|job| job.name.as_str()).collect();
+    let mut last_runs = ledger.last_runs(&names).await?;
+    let mut pending = ledger.pending_of(&names).await?;
+    let mut past = Past::of(ledger, jobs, depth, (&serving, now)).await?;
+    let outlook = |job: &&Job| {
+        Ok(Outlook {
+            job: job.name.clone(),
+            last_run: last_runs.remove(&job.name),
+            pending: pending.remove(&job.name).unwrap_or_default(),
+            following: past.following(project, job, ledger, openings_max)?,
+        })
     };
-    let asked = Asked {
-        job,
-        cadence,
-        now,
-        serving_since,
-        absent_since,
-        at_work: false,
-    };
-    let verdict = due::verdict(ledger, &mut Ages::new(), asked).await?;
-    let watch = ledger
-        .watches()
-        .await?
-        .into_iter()
-        .find(|watch| watch.dashboard == cadence.dashboard);
-    Ok(Following {
-        cadence: cadence.clone(),
-        newest_cycle: ledger.newest_cycle(&cadence.dashboard, now).await?,
-        watch,
-        passed_over: verdict.passed_over,
-        next: verdict.next,
-        openings: openings(
-            project.dashboards.get(&cadence.dashboard),
-            cadence,
-            openings_max,
+    let outlooks = jobs
+        .iter()
+        .map(outlook)
+        .collect::<Result<_, LedgerError>>()?;
+    Ok((outlooks, serving.server()))
+}
+
+/// What the ledger knows that bears on what jobs with a cadence do next.
+#[derive(Default)]
+struct Past {
+    now: DateTime<Utc>,
+    serving_since: DateTime<Utc>,
+    absent_since: Option<DateTime<Utc>>,
+    cycles: HashMap<String, Vec<JobCycle>>,
+    pauses: HashMap<String, Pause>,
+    /// By dashboard, as the next.
+    newest: HashMap<String, Noticed>,
+    watches: HashMap<String, Watch>,
+    for_nothing: HashMap<String, ForNothing>,
+}
+
+impl Past {
+    async fn of(
+        ledger: &Ledger,
+        jobs: &[&Job],
+        depth: Depth,
+        (serving, now): (&Serving, DateTime<Utc>),
+    ) -> Result<Self, LedgerError> {
+        let mut past = Self {
             now,
-        ),
-        cycles_passed_over: ledger.passed_over(job, PAST_SHOWN_MAX).await?,
-        gates_for_nothing: ledger.gates(job, PAST_SHOWN_MAX).await?,
-    })
+            serving_since: now,
+            ..Self::default()
+        };
+        let mut pairs: Vec<(&str, &str)> = Vec::new();
+        for job in jobs {
+            let cadence = job.cadence.as_ref();
+            pairs.extend(cadence.map(|cadence| (job.name.as_str(), cadence.dashboard.as_str())));
+        }
+        if pairs.is_empty() {
+            return Ok(past);
+        }
+        (past.serving_since, past.absent_since) = serving.watched_since(now);
+        let dashboards: BTreeSet<&str> = pairs.iter().map(|(_, dashboard)| *dashboard).collect();
+        let dashboards: Vec<&str> = dashboards.into_iter().collect();
+        past.cycles = ledger.cycles_of_jobs(&pairs, now).await?;
+        past.pauses = ledger.pauses(now).await?;
+        past.newest = ledger.newest_cycles(&dashboards, now).await?;
+        if depth >= Depth::Past {
+            let names: Vec<&str> = pairs.iter().map(|(job, _)| *job).collect();
+            past.for_nothing = ledger.for_nothing_of(&names, PAST_SHOWN_MAX).await?;
+        }
+        if depth >= Depth::Whole {
+            let watches = ledger.watches().await?.into_iter();
+            past.watches = watches
+                .map(|watch| (watch.dashboard.clone(), watch))
+                .collect();
+        }
+        Ok(past)
+    }
+
+    /// What follows from a job's cadence, if it has one.
+    fn following(
+        &mut self,
+        project: &Project,
+        job: &Job,
+        ledger: &Ledger,
+        openings_max: usize,
+    ) -> Result<Option<Following>, LedgerError> {
+        let Some(cadence) = &job.cadence else {
+            return Ok(None);
+        };
+        let (name, dashboard, now) = (&job.name, &cadence.dashboard, self.now);
+        let asked = Asked {
+            job: name,
+            cadence,
+            now,
+            serving_since: self.serving_since,
+            absent_since: self.absent_since,
+            at_work: false,
+        };
+        let cycles = self.cycles.remove(name).unwrap_or_default();
+        let pause = self.pauses.remove(name);
+        let ages = &mut Ages::new();
+        let verdict = due::verdict_about(ledger, ages, asked, cycles, pause.clone())?;
+        let for_nothing = self.for_nothing.remove(name).unwrap_or_default();
+        let known = project.dashboards.get(dashboard);
+        Ok(Some(Following {
+            cadence: cadence.clone(),
+            newest_cycle: self.newest.get(dashboard).cloned(),
+            watch: self.watches.get(dashboard).cloned(),
+            passed_over: verdict.passed_over,
+            next: verdict.next,
+            openings: openings(known, cadence, openings_max, now),
+            pause,
+            cycles_passed_over: for_nothing.cycles,
+            gates_for_nothing: for_nothing.gates,
+        }))
+    }
+}
+
+/// What is known of whoever serves.
+struct Serving {
+    /// Who serves, or served last, and when they last said so.
+    last: Option<(Server, DateTime<Utc>)>,
+    is_now: bool,
+}
+
+impl Serving {
+    async fn of(ledger: &Ledger) -> Result<Self, LedgerError> {
+        Ok(Self {
+            last: ledger.server().await?,
+            is_now: ledger.is_served()?,
+        })
+    }
+
+    /// Since when the process that serves has watched, and since when nobody had before it. What was
+    /// due while nobody served was missed; if nobody serves now, up to now.
+    fn watched_since(&self, now: DateTime<Utc>) -> (DateTime<Utc>, Option<DateTime<Utc>>) {
+        match &self.last {
+            None => (now, None),
+            Some((server, _)) if self.is_now => (server.watching_since, server.absent_since),
+            Some((_, last_served_at)) => (now, Some((*last_served_at).min(now))),
+        }
+    }
+
+    /// The process that serves now, if one does.
+    fn server(self) -> Option<Server> {
+        self.last.filter(|_| self.is_now).map(|(server, _)| server)
+    }
 }
 
 /// The process that serves now, if one does.
 pub(crate) async fn server(ledger: &Ledger) -> Result<Option<Server>, LedgerError> {
-    let server = ledger.server().await?.map(|(server, _)| server);
-    Ok(server.filter(|_| ledger.is_served().unwrap_or(false)))
+    Ok(Serving::of(ledger).await?.server())
 }
 
 /// The next instants at which a job could run, as far as clocks alone tell.
