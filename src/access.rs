@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteRow};
 use sqlx::{ConnectOptions as _, Row as _, SqliteConnection};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, OnceCell, Semaphore};
 
 use crate::domain::access::{FAILURES_REMEMBERED, Role, pause_after};
 use crate::domain::printable::hexadecimal;
@@ -35,9 +35,12 @@ const SESSION_DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// How often the use of a session is written down.
 const SEEN_INTERVAL: Duration = Duration::from_secs(60);
 
+/// How long a token is good at most: longer than anybody remembers it.
+const TOKEN_DURATION_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
+
 /// Characters of a password at least.
 /// Source: NIST SP 800-63B asks for no other rules.
-const PASSWORD_CHARACTERS_MIN: usize = 12;
+pub(crate) const PASSWORD_CHARACTERS_MIN: usize = 12;
 /// Bytes of a password at most: hashing takes longer with each.
 const PASSWORD_BYTES_MAX: usize = 1024;
 /// Characters of a name at most.
@@ -79,6 +82,8 @@ pub(crate) enum AccessError {
     Password,
     #[error("a name is one line of 1 to {NAME_CHARACTERS_MAX} characters")]
     Name,
+    #[error("a token is good for ten years at most")]
+    Lasts,
     #[error("there is {what} `{name}` already")]
     Taken { what: &'static str, name: String },
     #[error("there is no {what} `{name}`")]
@@ -101,6 +106,7 @@ impl AccessError {
             Self::Database { .. }
             | Self::Migration { .. }
             | Self::Name
+            | Self::Lasts
             | Self::Hash { .. }
             | Self::Random { .. } => None,
         }
@@ -191,8 +197,8 @@ pub(crate) struct AccessBook {
     connection: Arc<Mutex<SqliteConnection>>,
     hashing: Arc<Semaphore>,
     /// The hash of a password that nobody has: what unknown names are compared with, so that they
-    /// take as long.
-    nobodys: Arc<str>,
+    /// take as long. Made for the first who gives a password, for it takes 19 MiB.
+    nobodys: Arc<OnceCell<String>>,
 }
 
 impl AccessBook {
@@ -215,9 +221,7 @@ impl AccessBook {
         Ok(Self {
             connection: Arc::new(Mutex::new(connection)),
             hashing: Arc::new(Semaphore::new(HASHED_AT_ONCE_MAX)),
-            nobodys: hashed("a password that nobody has".to_owned())
-                .await?
-                .into(),
+            nobodys: Arc::default(),
         })
     }
 }
@@ -314,8 +318,13 @@ impl AccessBook {
                 .map_err(failed("read"))?;
             held
         };
+        // Whether or not the name is known, so that the first to ask learns nothing from it.
+        let nobodys = self
+            .nobodys
+            .get_or_try_init(|| hashed("a password that nobody has".to_owned()))
+            .await?;
         let known = held.is_some();
-        let hash = held.unwrap_or_else(|| self.nobodys.as_ref().to_owned());
+        let hash = held.unwrap_or_else(|| nobodys.clone());
         if self.fits(password, hash).await? && known {
             self.forget_failures(&subjects).await?;
             return Ok(PasswordVerdict::Right);
@@ -522,7 +531,7 @@ impl AccessBook {
 
 /// Tokens, and where the page is.
 impl AccessBook {
-    /// Errors: `Name`, `Taken`.
+    /// Errors: `Name`, `Lasts`, `Taken`.
     pub(crate) async fn add_token(
         &self,
         name: &str,
@@ -531,6 +540,9 @@ impl AccessBook {
         lasts: Duration,
     ) -> Answer<Passcode> {
         expect_name(name)?;
+        if lasts > TOKEN_DURATION_MAX {
+            return Err(AccessError::Lasts);
+        }
         let secret = Passcode(format!("wb_{}", Passcode::new()?.0));
         let now = Utc::now().timestamp();
         let insert = sqlx::query(

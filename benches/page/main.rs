@@ -99,11 +99,16 @@ fn measure(options: &Options) -> Result<(), Fault> {
     over += page.time(&rejected, options.repeats, BUDGET)?;
     let search = format!("{rejected}?q=N99");
     over += page.time(&search, options.repeats, SEARCH_BUDGET)?;
-    if let Some(memory) = page.peak_mib() {
+    if let Some(memory) = page.mib("VmHWM") {
         let missed = memory > MEMORY_BUDGET;
         over += u32::from(missed);
         let told = if missed { "  over budget" } else { "" };
         println!("\nthe page held {memory} MiB at most, of a budget of {MEMORY_BUDGET}{told}");
+    }
+    if let (Some(own), Some(file)) = (page.mib("RssAnon"), page.mib("RssFile")) {
+        println!(
+            "in the end {own} MiB of its own, and {file} MiB of its program's file, which the system takes back at need"
+        );
     }
     match over {
         0 => println!("all figures are within their budgets"),
@@ -282,13 +287,13 @@ impl Page {
         Ok((first, answer.body_mut().read_to_string()?.len()))
     }
 
-    /// The most memory that its process has held, as far as the system tells.
-    fn peak_mib(&self) -> Option<u64> {
+    /// How much memory its process holds (`RssAnon`, `RssFile`), or has held at most (`VmHWM`), as
+    /// far as the system tells.
+    fn mib(&self, name: &str) -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
-        let peak = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:"))?;
-        let kib: u64 = peak.trim().strip_suffix(" kB")?.parse().ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        let size = line.strip_prefix(':')?;
+        let kib: u64 = size.trim().strip_suffix(" kB")?.parse().ok()?;
         Some(kib / 1024)
     }
 

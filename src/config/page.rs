@@ -7,7 +7,14 @@ use url::Url;
 use super::document::{Table, Value};
 use crate::domain::access::{Right, Rights, Role};
 
-pub(super) const KEYS: &[&str] = &["url", "viewers_see_values", "edit", "rights", "proxy"];
+pub(super) const KEYS: &[&str] = &[
+    "url",
+    "viewers_see_values",
+    "edit",
+    "approve_by_another",
+    "rights",
+    "proxy",
+];
 /// The names of [`Right::ALL`].
 const RIGHT_KEYS: &[&str] = &["approve", "apply", "undo"];
 const PROXY_KEYS: &[&str] = &["user", "groups", "roles", "role"];
@@ -21,6 +28,8 @@ pub(crate) struct PageSettings {
     pub(crate) viewers_see_values: bool,
     /// Whether admins may edit the project's files there.
     pub(crate) edit: bool,
+    /// Whether whoever asked for a run, or changed what it carries, may not let it go ahead.
+    pub(crate) approve_by_another: bool,
     /// The least role for what takes an admin otherwise.
     pub(crate) rights: Rights,
     /// How a proxy says who asks, over a socket in the file system.
@@ -64,10 +73,14 @@ pub(super) fn read_page(root: &Table<'_>) -> PageSettings {
         .get("viewers_see_values")
         .and_then(|value| value.boolean());
     let edit = table.get("edit").and_then(|value| value.boolean());
+    let by_another = table
+        .get("approve_by_another")
+        .and_then(|value| value.boolean());
     PageSettings {
         url,
         viewers_see_values: sees.unwrap_or(false),
         edit: edit.unwrap_or(false),
+        approve_by_another: by_another.unwrap_or(false),
         rights: table
             .get("rights")
             .map_or_else(Rights::default, |value| read_rights(&value)),

@@ -29,6 +29,7 @@ pub(crate) mod error;
 pub(crate) mod field;
 pub(crate) mod files;
 pub(crate) mod fitting;
+pub(crate) mod four_eyes;
 pub(crate) mod freshness;
 pub(crate) mod gate;
 pub(crate) mod guard;

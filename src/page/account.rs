@@ -15,6 +15,7 @@ use super::clock::Zone;
 use super::door::{Lasts, set_cookie};
 use super::frame::{Frame, KEYS_COOKIE, KEYS_OFF, ZONE_COOKIE};
 use super::house::House;
+use super::people;
 use super::refusal::Refusal;
 use super::sign_in::own_place;
 use crate::access::BrowserSession;
@@ -41,6 +42,9 @@ pub(super) async fn page(State(house): State<Arc<House>>, frame: Frame) -> Resul
             dt { "Role" } dd { (frame.caller.role.name())
                 @if let Some(own) = &frame.caller.job { " of job " a href=(super::paths::job(own)) { (own) } " and no other" } }
         }
+        @if frame.may(Role::Admin) && frame.caller.job.is_none() {
+            p { "Who may see the page: " a href="/people" { "People" } " · " a href="/tokens" { "Tokens" } }
+        }
         h2 #clock { "Clock" }
         (zone_form(&frame))
         h2 #keys { "Keys" }
@@ -52,7 +56,7 @@ pub(super) async fn page(State(house): State<Arc<House>>, frame: Frame) -> Resul
 }
 
 /// An admin sees all sessions, anybody else their own.
-fn seen_by(frame: &Frame, sessions: Vec<BrowserSession>) -> Vec<BrowserSession> {
+pub(super) fn seen_by(frame: &Frame, sessions: Vec<BrowserSession>) -> Vec<BrowserSession> {
     let sees_all = frame.may(Role::Admin) && frame.caller.job.is_none();
     let seen = |session: &BrowserSession| sees_all || session.name == frame.caller.name;
     sessions.into_iter().filter(seen).collect()
@@ -154,14 +158,19 @@ pub(super) async fn end_session(
     frame: Frame,
     Path(session): Path<i64>,
 ) -> Result<Redirect, Refusal> {
-    let seen = seen_by(&frame, house.access.sessions().await?);
+    end_known_session(&house, &frame, session).await?;
+    Ok(Redirect::to("/account#sessions"))
+}
+
+/// Ends a session that somebody may see. Errors: there is none.
+pub(super) async fn end_known_session(
+    house: &House,
+    frame: &Frame,
+    session: i64,
+) -> Result<(), Refusal> {
+    let seen = seen_by(frame, house.access.sessions().await?);
     if !seen.iter().any(|known| known.session == session) {
         return Err(Refusal::absent(format!("there is no session {session}")));
     }
-    house.access.end_session(session).await?;
-    let target = format!("session {session}");
-    let mut action = frame.caller.action("end session", "done");
-    action.target = Some(&target);
-    house.ledger.record_action(&action).await?;
-    Ok(Redirect::to("/account#sessions"))
+    people::end_session(house, frame, session).await
 }

@@ -29,21 +29,22 @@ pub(super) struct Seen {
 /// Every agency that somebody may see, in the order of their jobs.
 pub(super) async fn see(house: &House, frame: &Frame) -> Result<Vec<Seen>, Refusal> {
     let project = house.project()?;
+    let mut jobs = project.job_names();
+    jobs.retain(|job| job.contains('/') && frame.caller.may_see(job));
+    let names: Vec<&str> = jobs.iter().map(String::as_str).collect();
+    let mut last_runs = house.ledger.last_runs(&names).await?;
+    let pending = house.ledger.pending_of(&names).await?;
     let mut seen = Vec::new();
-    for job in project.job_names() {
-        let Some((base, agency)) = job.split_once('/') else {
-            continue;
-        };
-        if !frame.caller.may_see(&job) {
-            continue;
-        }
-        let ledger = &house.ledger;
+    for job in &jobs {
+        let (base, agency) = job.split_once('/').unwrap_or((job, ""));
         seen.push(Seen {
             base: base.to_owned(),
             found: AgencyFound::of(&project, base, agency),
-            pending: pending::count(&ledger.pending(&job).await?),
-            last_run: ledger.runs_of_job(&job, 1).await?.pop(),
-            job,
+            pending: pending
+                .get(job)
+                .map_or(0, |pending| pending::count(pending)),
+            last_run: last_runs.remove(job),
+            job: job.clone(),
         });
     }
     Ok(seen)

@@ -17,10 +17,11 @@ use utoipa_axum::routes;
 
 use super::frame::Frame;
 use super::house::House;
+use super::people::Newcomer;
 use super::refusal::Refusal;
 use super::{
-    acts, agencies, dashboards, deciding, door, editing, looks, overview, paths, plots, problems,
-    runs, settings, tending, write_backs,
+    account, acts, agencies, dashboards, deciding, door, editing, looks, overview, paths, people,
+    plots, problems, questions, runs, settings, tending, write_backs,
 };
 use crate::domain::access::{Right, Role};
 use crate::domain::alert::StandingAlert;
@@ -30,7 +31,8 @@ use crate::ledger::cycles::Noticed;
 use crate::ledger::{RequestAct, RetryWish, RunEntry, RunStatus, UndoWish};
 use crate::report::{agencies as report, failure, schedule};
 use crate::run::parking;
-use crate::schedule::outlook;
+use crate::run::record_writes::RecordOf;
+use crate::schedule::outlook::{self, Depth};
 
 /// Items of a list that are given at once.
 const ITEMS_MAX: u32 = 100;
@@ -42,9 +44,54 @@ const ITEMS_MAX: u32 = 100;
         description = "What the page of `writeback serve` shows and does. Errors are `application/problem+json`."
     ),
     security(("token" = [])),
+    components(schemas(Problem)),
     modifiers(&Tokens)
 )]
 struct Description;
+
+/// Why there is no answer (RFC 9457).
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "it describes what `refusal` writes")]
+struct Problem {
+    /// `about:blank`: the status says what kind it is.
+    r#type: String,
+    /// What is wrong.
+    title: String,
+    status: u16,
+    /// What to do about it.
+    hint: Option<String>,
+    /// Mistakes in the project's files, each with its place.
+    problems: Option<Vec<Value>>,
+}
+
+/// The statuses of all that is refused.
+const REFUSALS: &str = "4XX";
+
+/// Describes of every operation what is told where it is refused.
+fn describe_refusals(openapi: &mut utoipa::openapi::OpenApi) {
+    use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
+    let problem = || Content::new(Some(Ref::from_schema_name("Problem")));
+    let kind = "application/problem+json";
+    for item in openapi.paths.paths.values_mut() {
+        let operations = [
+            &mut item.get,
+            &mut item.put,
+            &mut item.post,
+            &mut item.delete,
+        ];
+        for operation in operations.into_iter().flatten() {
+            let responses = &mut operation.responses.responses;
+            for (status, response) in responses.iter_mut() {
+                if let (true, RefOr::T(response)) = (status.starts_with('4'), response) {
+                    response.content.insert(kind.to_owned(), problem().into());
+                }
+            }
+            let refusal = ResponseBuilder::new().description("it is refused, and why");
+            let refusal = refusal.content(kind, problem());
+            responses.insert(REFUSALS.to_owned(), refusal.into());
+        }
+    }
+}
 
 /// Programs bring a token.
 struct Tokens;
@@ -77,9 +124,12 @@ fn described() -> OpenApiRouter<Arc<House>> {
         .routes(routes!(agencies))
         .routes(routes!(job_settings))
         .routes(routes!(request))
+        .routes(routes!(sessions))
+        .routes(routes!(end_session))
         .routes(routes!(openapi))
         .route_layer(from_fn_with_state(Role::Viewer, door::at_least));
     let operates = OpenApiRouter::new()
+        .routes(routes!(job_questions))
         .routes(routes!(run_job))
         .routes(routes!(stop_run))
         .routes(routes!(preview))
@@ -103,8 +153,12 @@ fn described() -> OpenApiRouter<Arc<House>> {
     let applies = OpenApiRouter::new()
         .routes(routes!(apply))
         .route_layer(from_fn_with_state(Right::Apply, door::holds));
-    let edits = OpenApiRouter::new()
+    let governs = OpenApiRouter::new()
         .routes(routes!(file, put_file))
+        .routes(routes!(people, add_person))
+        .routes(routes!(remove_person))
+        .routes(routes!(tokens, add_token))
+        .routes(routes!(remove_token))
         .route_layer(from_fn_with_state(Role::Admin, door::at_least));
     OpenApiRouter::with_openapi(Description::openapi())
         .nest("/api/v1", looks)
@@ -112,7 +166,7 @@ fn described() -> OpenApiRouter<Arc<House>> {
         .nest("/api/v1", approves)
         .nest("/api/v1", undoes)
         .nest("/api/v1", applies)
-        .nest("/api/v1", edits)
+        .nest("/api/v1", governs)
 }
 
 pub(super) fn routes() -> Router<Arc<House>> {
@@ -121,11 +175,9 @@ pub(super) fn routes() -> Router<Arc<House>> {
 
 /// The description, as `writeback page openapi` prints it.
 pub(crate) fn openapi_text() -> String {
-    let mut text = described()
-        .split_for_parts()
-        .1
-        .to_pretty_json()
-        .unwrap_or_default();
+    let mut openapi = described().split_for_parts().1;
+    describe_refusals(&mut openapi);
+    let mut text = openapi.to_pretty_json().unwrap_or_default();
     text.push('\n');
     text
 }
@@ -184,11 +236,12 @@ async fn problems(State(house): State<Arc<House>>, frame: Frame) -> Result<Json<
 /// Every job: its last run, what is pending, and why it runs now or does not, as `status --json`.
 #[utoipa::path(get, path = "/status", responses((status = 200, description = "server, jobs")))]
 async fn status(State(house): State<Arc<House>>, frame: Frame) -> Result<Json<Value>, Refusal> {
-    let overview = overview::overview(&house, &frame).await?;
-    Ok(Json(schedule::outlooks_json(
-        &overview.outlooks,
-        overview.server.as_ref(),
-    )))
+    let project = house.project()?;
+    let found = tokio::task::block_in_place(|| problems::find_of(&project));
+    let asked = (Depth::Whole, Utc::now());
+    let seen = overview::outlooks(&house, &frame, &project, &found.jobs, asked);
+    let (outlooks, server) = seen.await?;
+    Ok(Json(schedule::outlooks_json(&outlooks, server.as_ref())))
 }
 
 /// One job, as `status JOB --json`.
@@ -202,8 +255,8 @@ async fn job(
     let project = house.project()?;
     let checked = house.job(&project, &job)?;
     let (ledger, openings) = (&house.ledger, outlook::OPENINGS_USUAL);
-    let seen = outlook::outlook(&project, &checked.job, ledger, openings, Utc::now()).await?;
-    let server = outlook::server(ledger).await?;
+    let seen = outlook::outlook(&project, &checked.job, ledger, openings, Utc::now());
+    let (seen, server) = seen.await?;
     Ok(Json(schedule::outlooks_json(&[seen], server.as_ref())))
 }
 
@@ -231,21 +284,28 @@ async fn freshness(
     Ok(Json(json!({ "items": items })))
 }
 
-/// One record: who wrote its fields, run by run, as `history --json`.
+/// One record: who wrote its fields, run by run, as `history --json`; the newest writes first, and
+/// where there are older ones, `next`.
 #[utoipa::path(
     get,
     path = "/jobs/{job}/{write_back}/records/{key}",
-    params(("job" = String, Path), ("write_back" = String, Path), ("key" = String, Path)),
-    responses((status = 200, description = "entries, since, unknown"))
+    params(("job" = String, Path), ("write_back" = String, Path), ("key" = String, Path), Before),
+    responses((status = 200, description = "entries, since, unknown, next"))
 )]
 async fn history(
     State(house): State<Arc<House>>,
     frame: Frame,
     Path((job, write_back, key)): Path<(String, String, String)>,
+    Query(wanted): Query<write_backs::PartWanted>,
 ) -> Result<Json<Value>, Refusal> {
     frame.caller.expect_job(&job)?;
     house.expect_values_for(&frame)?;
-    let told = write_backs::biography(&house, &job, &write_back, &key).await?;
+    let of = RecordOf {
+        job: &job,
+        write_back: &write_back,
+        record: &key,
+    };
+    let told = write_backs::biography(&house, of, &wanted).await?;
     Ok(Json(json!(told)))
 }
 
@@ -405,6 +465,17 @@ async fn job_settings(
     frame.caller.expect_job(&job)?;
     let settings = tokio::task::block_in_place(|| settings::of_job(&house, &job))?;
     Ok(Json(json!({ "items": report::settings_json(&settings) })))
+}
+
+/// What a job's records were asked, as `questions --json`; nothing, if it has no questions.
+#[utoipa::path(get, path = "/jobs/{job}/questions", params(("job" = String, Path)), responses((status = 200, description = "records, questions"), (status = 424, description = "they could not be read")))]
+async fn job_questions(
+    State(house): State<Arc<House>>,
+    frame: Frame,
+    Path(job): Path<String>,
+) -> Result<Json<Value>, Refusal> {
+    let (checked, asked) = questions::of_job(&house, &frame, &job).await?;
+    Ok(Json(asked.json(&checked.job.name)))
 }
 
 /// What is to be run.
@@ -979,6 +1050,142 @@ async fn request(
     Ok(Json(json!(
         acts::request_for(&house, &frame, number).await?
     )))
+}
+
+/// Who may sign in.
+#[utoipa::path(get, path = "/people", responses((status = 200, description = "items: name, role, job, made_at")))]
+async fn people(State(house): State<Arc<House>>, frame: Frame) -> Result<Json<Value>, Refusal> {
+    frame.caller.expect_every_job()?;
+    Ok(Json(json!({ "items": house.access.people().await? })))
+}
+
+/// Somebody who is to be let in.
+#[derive(Deserialize, utoipa::ToSchema)]
+struct PersonAsked {
+    name: String,
+    /// `viewer`, `operator` or `admin`.
+    role: String,
+    /// The only job that is theirs, with its agencies; without it, all of them.
+    job: Option<String>,
+    /// Twelve characters or more.
+    password: String,
+}
+
+/// Lets somebody in.
+#[utoipa::path(
+    post,
+    path = "/people",
+    request_body = PersonAsked,
+    responses((status = 201, description = "name"), (status = 409, description = "the name is taken"))
+)]
+async fn add_person(
+    State(house): State<Arc<House>>,
+    frame: Frame,
+    Json(asked): Json<PersonAsked>,
+) -> Result<Response, Refusal> {
+    let new = Newcomer {
+        name: asked.name,
+        role: asked.role,
+        job: asked.job.unwrap_or_default(),
+    };
+    people::add_person(&house, &frame, &new, asked.password).await?;
+    Ok((StatusCode::CREATED, Json(json!({ "name": new.name }))).into_response())
+}
+
+/// Lets somebody in no more; their sessions end at once.
+#[utoipa::path(
+    delete,
+    path = "/people/{name}",
+    params(("name" = String, Path)),
+    responses((status = 204, description = "done"))
+)]
+async fn remove_person(
+    State(house): State<Arc<House>>,
+    frame: Frame,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Refusal> {
+    people::remove_person(&house, &frame, &name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Programs that are let in.
+#[utoipa::path(get, path = "/tokens", responses((status = 200, description = "items: name, role, job, made_at, expires_at")))]
+async fn tokens(State(house): State<Arc<House>>, frame: Frame) -> Result<Json<Value>, Refusal> {
+    frame.caller.expect_every_job()?;
+    Ok(Json(json!({ "items": house.access.tokens().await? })))
+}
+
+/// A program that is to be let in.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+struct TokenAsked {
+    name: String,
+    /// `viewer`, `operator` or `admin`.
+    role: String,
+    /// The only job that it is good for, with its agencies; without it, for all of them.
+    job: Option<String>,
+    /// How long it is good, such as `12h`; 90 days, if it is not said.
+    expires: Option<String>,
+}
+
+/// Makes a token, which is told this once.
+#[utoipa::path(
+    post,
+    path = "/tokens",
+    request_body = TokenAsked,
+    responses((status = 201, description = "name, token"), (status = 409, description = "the name is taken"))
+)]
+async fn add_token(
+    State(house): State<Arc<House>>,
+    frame: Frame,
+    Json(asked): Json<TokenAsked>,
+) -> Result<Response, Refusal> {
+    let new = Newcomer {
+        name: asked.name,
+        role: asked.role,
+        job: asked.job.unwrap_or_default(),
+    };
+    let secret = people::add_token(&house, &frame, &new, asked.expires.as_deref()).await?;
+    let told = json!({ "name": new.name, "token": secret.reveal() });
+    Ok((StatusCode::CREATED, Json(told)).into_response())
+}
+
+/// Makes a token good for nothing.
+#[utoipa::path(
+    delete,
+    path = "/tokens/{name}",
+    params(("name" = String, Path)),
+    responses((status = 204, description = "done"))
+)]
+async fn remove_token(
+    State(house): State<Arc<House>>,
+    frame: Frame,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Refusal> {
+    people::remove_token(&house, &frame, &name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Who is signed in: an admin is told of everybody, anybody else of themselves.
+#[utoipa::path(get, path = "/sessions", responses((status = 200, description = "items: session, name, role, job, address, began_at, seen_at")))]
+async fn sessions(State(house): State<Arc<House>>, frame: Frame) -> Result<Json<Value>, Refusal> {
+    let seen = account::seen_by(&frame, house.access.sessions().await?);
+    Ok(Json(json!({ "items": seen })))
+}
+
+/// Signs somebody out.
+#[utoipa::path(
+    delete,
+    path = "/sessions/{session}",
+    params(("session" = i64, Path)),
+    responses((status = 204, description = "done"))
+)]
+async fn end_session(
+    State(house): State<Arc<House>>,
+    frame: Frame,
+    Path(session): Path<i64>,
+) -> Result<StatusCode, Refusal> {
+    account::end_known_session(&house, &frame, session).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// The key of a request: chosen by the program, else one that no other has.

@@ -19,6 +19,7 @@ use super::house::House;
 use super::refusal::Refusal;
 use super::{looks, parts, paths};
 use crate::domain::access::{Right, Role};
+use crate::domain::four_eyes::OwnRun;
 use crate::domain::outcome::grouped;
 use crate::domain::parking::REASON_CHARACTERS_MAX;
 use crate::ledger::{
@@ -145,6 +146,7 @@ pub(super) async fn approve_form(
 ) -> Result<Markup, Refusal> {
     let entry = house.run_for(&frame, run).await?;
     expect_waiting(&house, &entry).await?;
+    let own = own_run(&house, &frame, &entry).await?;
     let key = acts::fresh_key()?;
     let latest = house
         .ledger
@@ -153,6 +155,7 @@ pub(super) async fn approve_form(
     let content = html! {
         (objections(&entry))
         @if let Some(usual) = usual(&house, &entry).await? { p { (usual) } }
+        @if let Some(own) = &own { (for_another(own)) }
         p { "First look at what it would change: its records, as they were pulled, held against what "
             "the destination holds now. Nothing is written by that." }
         form.sheet method="post" action=(format!("/runs/{run}/approve/looks")) {
@@ -186,6 +189,35 @@ fn objections(entry: &RunEntry) -> Markup {
         p { b { "Guards stopped it before its first write:" } }
         ul { @for objection in &entry.guards { li { (parts::quoted(&objection.to_string())) } } }
     } }
+}
+
+/// Why a run is somebody's own, where another is to let it go ahead.
+async fn own_run(
+    house: &House,
+    frame: &Frame,
+    entry: &RunEntry,
+) -> Result<Option<OwnRun>, Refusal> {
+    if !house.settings.approve_by_another {
+        return Ok(None);
+    }
+    let checked = house.job(&house.project()?, &entry.job)?;
+    let files: Vec<&str> = checked.files.keys().map(String::as_str).collect();
+    let hands = house.ledger.hands_in(entry.run, &files).await?;
+    Ok(hands.own(&frame.caller.name))
+}
+
+fn for_another(own: &OwnRun) -> Markup {
+    html! { p.refused { "Somebody else is to let it go ahead: " (parts::quoted(&own.to_string())) "." } }
+}
+
+/// Errors: the run is somebody's own, and another is to let it go ahead.
+async fn expect_another(house: &House, frame: &Frame, entry: &RunEntry) -> Result<(), Refusal> {
+    let Some(own) = own_run(house, frame, entry).await? else {
+        return Ok(());
+    };
+    let title = format!("somebody else is to let run {} go ahead: {own}", entry.run);
+    let hint = "`approve_by_another` in `[page]` of writeback.toml asks for four eyes";
+    Err(Refusal::new(StatusCode::FORBIDDEN, title).hint(hint))
 }
 
 /// Errors: the run waits for nobody.
@@ -345,7 +377,10 @@ pub(super) async fn ask_to_approve(
     let entry = house.run_for(frame, run).await?;
     let reason = reason(word.reason)?;
     let (look, seen) = look_of(house, frame, word, RequestAct::LookAtStopped, Some(run)).await?;
-    let checked = expect_as_seen(house, &entry, &seen).await;
+    let checked = match expect_another(house, frame, &entry).await {
+        Ok(()) => expect_as_seen(house, &entry, &seen).await,
+        refused @ Err(_) => refused,
+    };
     let act = RequestAct::Approve;
     let request = NewRequest {
         run: Some(run),
@@ -604,6 +639,13 @@ pub(super) async fn look_page(
         Some(run) => Some(house.run_for(&frame, run).await?),
         None => None,
     };
+    let own = match run
+        .as_ref()
+        .filter(|_| look.act == RequestAct::LookAtStopped)
+    {
+        Some(run) => own_run(&house, &frame, run).await?,
+        None => None,
+    };
     let content = html! {
         (state(&house, &frame, &look))
         @if let Some(run) = run.as_ref().filter(|_| look.act == RequestAct::LookAtStopped) {
@@ -615,7 +657,8 @@ pub(super) async fn look_page(
                 p { a href="#reason" { "To the decision, below" } }
             }
             div.look { (PreEscaped(shown)) }
-            (word_form(&frame, &look, &looks::json_of(&project, number)?)?)
+            @if let Some(own) = &own { div #reason { (for_another(own)) } }
+            @else { (word_form(&frame, &look, &looks::json_of(&project, number)?)?) }
         }
     };
     let mut above = vec![(paths::job(&look.job), look.job.as_str())];

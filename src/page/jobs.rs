@@ -18,9 +18,9 @@ use crate::domain::cadence::{Next, Wait};
 use crate::domain::outcome::grouped;
 use crate::domain::parking::Parked;
 use crate::domain::pause::Pause;
-use crate::ledger::RunEntry;
+use crate::ledger::{Pending, RunEntry};
 use crate::report::{pending, schedule};
-use crate::schedule::outlook::{self, Following, Outlook};
+use crate::schedule::outlook::{self, Depth, Following};
 
 /// Earlier runs on a job's page.
 const RUNS_SHOWN_MAX: usize = 10;
@@ -28,7 +28,8 @@ const RUNS_SHOWN_MAX: usize = 10;
 /// A job with all that is known of it.
 struct Seen {
     checked: CheckedJob,
-    outlook: Outlook,
+    following: Option<Following>,
+    pending: Vec<Pending>,
     runs: Vec<RunEntry>,
     parked: Vec<Parked>,
     alerts: Vec<StandingAlert>,
@@ -41,11 +42,17 @@ async fn see(house: &House, job: &str) -> Result<Seen, Refusal> {
     let checked = house.job(&project, job)?;
     let now = Utc::now();
     let (job, ledger) = (&checked.job, &house.ledger);
+    let asked = (Depth::Past, outlook::OPENINGS_USUAL);
+    let following = outlook::following(&project, job, ledger, asked, now).await?;
     Ok(Seen {
-        outlook: outlook::outlook(&project, job, ledger, outlook::OPENINGS_USUAL, now).await?,
+        pause: match &following {
+            Some(following) => following.pause.clone(),
+            None => ledger.pause_of(&job.name, now).await?,
+        },
+        following,
+        pending: ledger.pending(&job.name).await?,
         runs: ledger.runs(Some(&job.name), plots::RUNS_MAX).await?,
         parked: ledger.parked(&job.name, now).await?,
-        pause: ledger.pause_of(&job.name, now).await?,
         alerts: ledger.standing_alerts(Some(&job.name)).await?,
         checked,
         now,
@@ -80,7 +87,7 @@ pub(super) async fn page(
         @if let Some(pause) = &seen.pause { (paused(&frame, pause)) }
         (why(&frame, &seen))
         (standing(&frame, &seen)?)
-        @if let Some(following) = &seen.outlook.following { (instants(&frame, following)) }
+        @if let Some(following) = &seen.following { (instants(&frame, following)) }
         h2 #write-backs { "Write-backs" }
         (write_backs(&seen.checked))
         h2 #runs { "Last runs" }
@@ -116,8 +123,8 @@ fn look_form(job: &str, what: &str, name: &str, key: &str) -> Markup {
 
 /// Whether it would run now, and the step that it hangs on.
 fn why(frame: &Frame, seen: &Seen) -> Markup {
-    let why = schedule::why(&seen.outlook);
-    let Some(following) = &seen.outlook.following else {
+    let why = schedule::why(seen.following.as_ref());
+    let Some(following) = &seen.following else {
         return html! { p.lead { "Would not run by itself: " (parts::quoted(&why)) "." } };
     };
     let (runs, here) = match &following.next {
@@ -193,7 +200,7 @@ fn facts_of(frame: &Frame, step: usize, following: &Following) -> Markup {
 
 /// Alerts that are not over, and records that are pending.
 fn standing(frame: &Frame, seen: &Seen) -> Result<Markup, Refusal> {
-    let pending = &seen.outlook.pending;
+    let pending = &seen.pending;
     let keyed = pending.iter().any(|one| one.records > one.without_key);
     let retry = match frame.may(Role::Operator) && keyed {
         true => Some(tending::retry_form(

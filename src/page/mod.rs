@@ -22,8 +22,10 @@ mod looks;
 mod overview;
 mod parts;
 mod paths;
+mod people;
 mod plots;
 mod problems;
+mod questions;
 mod refusal;
 mod runs;
 mod runs_csv;
@@ -263,6 +265,7 @@ fn routes(house: Arc<House>) -> Router {
             door::at_least,
         ));
     let operates = Router::new()
+        .route("/settings/{job}/questions", get(questions::page))
         .route("/jobs/{job}/run", get(acts::run_form))
         .route("/jobs/{job}/runs", post(acts::run_now))
         .route("/jobs/{job}/previews", post(deciding::preview))
@@ -325,10 +328,14 @@ fn routes(house: Arc<House>) -> Router {
             Right::Apply,
             door::holds,
         ));
-    let edits = Router::new()
+    let governs = Router::new()
         .route("/edit/{*file}", get(editing::form).post(editing::submit))
         .route("/jobs/{job}/{write_back}/switch", get(switch::page))
         .route("/settings/{job}/change", get(settings::change))
+        .route("/people", get(people::people).post(people::new_person))
+        .route("/people/{name}/remove", post(people::person_removed))
+        .route("/tokens", get(people::tokens).post(people::new_token))
+        .route("/tokens/{name}/remove", post(people::token_removed))
         .route_layer(axum::middleware::from_fn_with_state(
             Role::Admin,
             door::at_least,
@@ -338,7 +345,7 @@ fn routes(house: Arc<House>) -> Router {
         .merge(approves)
         .merge(undoes)
         .merge(applies)
-        .merge(edits)
+        .merge(governs)
         .merge(api::routes())
         .fallback(refusal::nothing_there)
         .layer(axum::middleware::from_fn_with_state(

@@ -11,24 +11,25 @@ use super::frame::Frame;
 use super::house::House;
 use super::refusal::Refusal;
 use super::{acts, looks, parts, paths, problems};
-use crate::config::Project;
+use crate::config::{CheckedJob, Project};
 use crate::domain::access::{Right, Role};
 use crate::domain::alert::StandingAlert;
 use crate::domain::counted::counted;
+use crate::domain::job::Job;
 use crate::domain::outcome::{Stage, grouped};
 use crate::domain::problem::Severity;
 use crate::ledger::cycles::Server;
-use crate::ledger::{RejectionGroup, RunEntry, RunStatus, WriteBackId};
+use crate::ledger::{Pending, RejectionGroup, RunEntry, RunStatus};
 use crate::report::{pending, schedule};
-use crate::schedule::outlook::{self, Outlook};
+use crate::schedule::outlook::{self, Depth, Outlook};
 
 /// Reasons shown of a write-back's rejected records.
 const REASONS_SHOWN_MAX: u32 = 3;
 
 /// Everything that the overview is made of.
-pub(super) struct Overview {
-    pub(super) outlooks: Vec<Outlook>,
-    pub(super) server: Option<Server>,
+struct Overview {
+    outlooks: Vec<Outlook>,
+    server: Option<Server>,
     alerts: Vec<StandingAlert>,
     drifts: Vec<Drift>,
     reasons: Vec<(String, Vec<RejectionGroup>)>,
@@ -38,27 +39,28 @@ pub(super) struct Overview {
     now: DateTime<Utc>,
 }
 
-/// Asks what `status` asks, and what stands beside it.
-pub(super) async fn overview(house: &House, frame: &Frame) -> Result<Overview, Refusal> {
+/// Asks what `status` asks of every job that somebody may see; one whose file holds mistakes is a
+/// problem, and told as one. However many there are, it takes as many statements as one.
+pub(super) async fn outlooks(
+    house: &House,
+    frame: &Frame,
+    project: &Project,
+    jobs: &[CheckedJob],
+    (depth, now): (Depth, DateTime<Utc>),
+) -> Result<(Vec<Outlook>, Option<Server>), Refusal> {
+    let jobs = jobs.iter().map(|checked| &checked.job);
+    let jobs: Vec<&Job> = jobs.filter(|job| frame.caller.may_see(&job.name)).collect();
+    let asked = (depth, outlook::OPENINGS_USUAL);
+    Ok(outlook::outlooks(project, &jobs, &house.ledger, asked, now).await?)
+}
+
+/// Asks what waits, and what stands beside it.
+async fn overview(house: &House, frame: &Frame) -> Result<Overview, Refusal> {
     let project = house.project()?;
     let now = Utc::now();
-    let mut outlooks = Vec::new();
-    for name in project.job_names() {
-        // One whose file holds mistakes is a problem, and told as one.
-        if let Ok(checked) = project.read_job(&name)
-            && frame.caller.may_see(&name)
-        {
-            let asked = outlook::outlook(
-                &project,
-                &checked.job,
-                &house.ledger,
-                outlook::OPENINGS_USUAL,
-                now,
-            );
-            outlooks.push(asked.await?);
-        }
-    }
-    let found = tokio::task::block_in_place(|| problems::find(house));
+    let found = tokio::task::block_in_place(|| problems::find_of(&project));
+    let asked = (Depth::Next, now);
+    let (outlooks, server) = outlooks(house, frame, &project, &found.jobs, asked).await?;
     let is_mistake =
         |problem: &&crate::domain::problem::Problem| problem.severity == Severity::Mistake;
     let mut alerts = house.ledger.standing_alerts(None).await?;
@@ -66,7 +68,7 @@ pub(super) async fn overview(house: &House, frame: &Frame) -> Result<Overview, R
     Ok(Overview {
         drifts: drifts(house, &project, &outlooks).await?,
         reasons: reasons(house, &outlooks).await?,
-        server: outlook::server(&house.ledger).await?,
+        server,
         mistakes: found.problems.iter().filter(is_mistake).count(),
         values: house.shows_values_to(frame.caller.role),
         outlooks,
@@ -91,8 +93,8 @@ async fn drifts(
     outlooks: &[Outlook],
 ) -> Result<Vec<Drift>, Refusal> {
     let mut drifts = Vec::new();
-    for outlook in outlooks {
-        let Some(look) = house.ledger.latest_verification(&outlook.job).await? else {
+    for look in house.ledger.latest_verifications().await? {
+        let Some(outlook) = outlooks.iter().find(|outlook| outlook.job == look.job) else {
             continue;
         };
         let ran_at = outlook.last_run.as_ref().map(|run| run.started_at);
@@ -120,28 +122,34 @@ async fn drifts(
     Ok(drifts)
 }
 
+/// The write-back of a job of which most records are pending, if any are.
+fn most_pending(outlook: &Outlook) -> Option<&Pending> {
+    outlook.pending.iter().max_by_key(|one| one.records)
+}
+
 /// Why records are pending, of each job that has some.
 async fn reasons(
     house: &House,
     outlooks: &[Outlook],
 ) -> Result<Vec<(String, Vec<RejectionGroup>)>, Refusal> {
+    let most: Vec<(&str, &Pending)> = outlooks
+        .iter()
+        .filter_map(|outlook| Some((outlook.job.as_str(), most_pending(outlook)?)))
+        .collect();
+    if most.is_empty() {
+        return Ok(Vec::new());
+    }
+    let asked: Vec<(i64, &str)> = most
+        .iter()
+        .map(|(_, one)| (one.run, one.write_back.as_str()))
+        .collect();
+    let found = house.ledger.rejection_groups_of(&asked, REASONS_SHOWN_MAX);
     let mut all = Vec::new();
-    for outlook in outlooks {
-        let Some(most) = outlook.pending.iter().max_by_key(|one| one.records) else {
-            continue;
-        };
-        let run = house.ledger.run(most.run).await?;
-        let position = (0..)
-            .zip(&run.write_backs)
-            .find(|(_, write_back)| write_back.name == most.write_back);
-        if let Some((position, _)) = position {
-            let id = WriteBackId {
-                run: most.run,
-                position,
-            };
-            let groups = house.ledger.rejection_groups(id, REASONS_SHOWN_MAX).await?;
-            all.push((outlook.job.clone(), groups));
-        }
+    for ((run, name), groups) in found.await? {
+        let of = most
+            .iter()
+            .find(|(_, one)| one.run == run && one.write_back == name);
+        all.extend(of.map(|(job, _)| ((*job).to_owned(), groups)));
     }
     Ok(all)
 }
@@ -277,7 +285,7 @@ fn stopped(frame: &Frame, run: &RunEntry, overview: &Overview) -> Option<Markup>
 
 fn rejected(outlook: &Outlook, overview: &Overview) -> Option<Markup> {
     let records = pending::count(&outlook.pending);
-    let most = outlook.pending.iter().max_by_key(|one| one.records)?;
+    let most = most_pending(outlook)?;
     let reasons = overview.reasons.iter().find(|(job, _)| *job == outlook.job);
     let reasons = reasons
         .map(|(_, groups)| groups.as_slice())
@@ -365,7 +373,7 @@ fn job_row(frame: &Frame, outlook: &Outlook, now: DateTime<Utc>) -> Markup {
     let next = outlook.following.as_ref().and_then(schedule::next_instant);
     html! { tr {
         th scope="row" { a href=(paths::job(&outlook.job)) { (outlook.job) } }
-        td.long { (parts::quoted(&schedule::why(outlook))) }
+        td.long { (parts::quoted(&schedule::why(outlook.following.as_ref()))) }
         td { @if let Some(run) = last {
             a href=(paths::run(run.run)) { "run " (run.run) } " " span.age { (super::clock::age(run.started_at, now)) }
         } @else { span.quiet { "never ran" } } }

@@ -11,12 +11,17 @@ use super::files;
 use super::frame::Frame;
 use super::house::House;
 use super::refusal::Refusal;
-use crate::config::{PROJECT_FILE, Project};
+use crate::config::{CheckedJob, PROJECT_FILE, Project, SCHEDULES_FOLDER};
 use crate::domain::problem::{Problem, Severity};
 
-/// Every mistake and every warning in the files, and the names of those that were looked at.
+/// What the files of a project say.
+#[derive(Default)]
 pub(super) struct Found {
+    /// Every mistake and every warning.
     pub(super) problems: Vec<Problem>,
+    /// Jobs that can be read, also where their connections are not ready.
+    pub(super) jobs: Vec<CheckedJob>,
+    /// Names of the files that were looked at.
     files: Vec<String>,
 }
 
@@ -27,25 +32,34 @@ pub(super) fn find(house: &House) -> Found {
 
 /// Looks through the files of the project in a folder.
 pub(super) fn find_in(root: &FilePath) -> Found {
+    match Project::load(root) {
+        Ok(project) => find_of(&project),
+        Err(problems) => Found {
+            problems,
+            files: vec![PROJECT_FILE.to_owned()],
+            ..Found::default()
+        },
+    }
+}
+
+/// Looks through the files of a project, each once.
+pub(super) fn find_of(project: &Project) -> Found {
     let mut found = Found {
-        problems: Vec::new(),
         files: vec![PROJECT_FILE.to_owned()],
-    };
-    let project = match Project::load(root) {
-        Ok(project) => project,
-        Err(problems) => {
-            found.problems = problems;
-            return found;
-        }
+        ..Found::default()
     };
     for name in project.job_names() {
-        found.files.push(format!("schedules/{name}.toml"));
+        found.files.push(format!("{SCHEDULES_FOLDER}/{name}.toml"));
         match project.load_job(&name) {
             Ok(checked) => {
-                found.problems.extend(checked.warnings);
-                found.files.extend(checked.files.into_keys());
+                found.problems.extend(checked.warnings.iter().cloned());
+                found.files.extend(checked.files.keys().cloned());
+                found.jobs.push(checked);
             }
-            Err(problems) => found.problems.extend(problems),
+            Err(problems) => {
+                found.problems.extend(problems);
+                found.jobs.extend(project.read_job(&name).ok());
+            }
         }
     }
     found.files.sort();

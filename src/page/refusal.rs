@@ -165,10 +165,21 @@ impl From<JournalError> for Refusal {
 
 impl From<AccessError> for Refusal {
     fn from(error: AccessError) -> Self {
-        if matches!(error, AccessError::Absent { .. }) {
-            Self::absent(error.to_string())
-        } else {
-            Self::fault(&error, error.hint())
+        let status = match &error {
+            AccessError::Absent { .. } => StatusCode::NOT_FOUND,
+            AccessError::Taken { .. } => StatusCode::CONFLICT,
+            AccessError::Password | AccessError::Name | AccessError::Lasts => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
+            AccessError::Database { .. }
+            | AccessError::Migration { .. }
+            | AccessError::Io { .. }
+            | AccessError::Hash { .. }
+            | AccessError::Random { .. } => return Self::fault(&error, error.hint()),
+        };
+        Self {
+            hint: error.hint(),
+            ..Self::new(status, error.to_string())
         }
     }
 }

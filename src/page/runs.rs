@@ -17,8 +17,8 @@ use crate::domain::access::{Right, Role};
 use crate::domain::outcome::{Rejection, Stage, grouped};
 use crate::domain::printable::harmless;
 use crate::ledger::{
-    BatchEntry, RejectedWanted, RejectionGroup, RetryWish, RunEntry, RunStatus, RunsWanted,
-    WriteBackEntry, WriteBackId,
+    BatchEntry, GROUPS_KEPT, RejectedWanted, RejectionGroup, RetryWish, RunEntry, RunStatus,
+    RunsWanted, WriteBackEntry, WriteBackId,
 };
 use crate::run::place::LEFT_ALONE_MAX;
 
@@ -26,8 +26,6 @@ use crate::run::place::LEFT_ALONE_MAX;
 pub(super) const ROWS_MAX: u32 = 100;
 /// Batches on a run's page: more is for programs to read.
 const BATCHES_SHOWN_MAX: usize = 200;
-/// Reasons on a page of rejected records.
-const GROUPS_MAX: u32 = 50;
 /// Rejected records taken from the ledger at once for a download.
 const DOWNLOADED_AT_ONCE: u32 = 5_000;
 
@@ -393,7 +391,7 @@ pub(super) async fn rejected(
     let entry = house.run_for(&frame, run).await?;
     let (id, one) = house.write_back_of(&entry, &name)?;
     let values = house.shows_values_to(frame.caller.role);
-    let groups = house.ledger.rejection_groups(id, GROUPS_MAX).await?;
+    let groups = house.ledger.rejection_groups(id, GROUPS_KEPT).await?;
     let found = house
         .ledger
         .rejections_wanted(id, filter.wanted(), filter.after(), ROWS_MAX)

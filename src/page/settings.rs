@@ -18,6 +18,7 @@ use super::{files, parts, paths};
 use crate::config::said::{NewSetting, with_setting};
 use crate::config::{SCHEDULES_FOLDER, SettingLine};
 use crate::domain::access::Role;
+use crate::domain::field::NullPolicy;
 use crate::domain::job::{Creation, Job, WriteBack};
 use crate::domain::method::Method;
 
@@ -63,6 +64,9 @@ pub(super) async fn page(
                 @if path_of(one).is_some() { (editor(&checked.job, one, number, &settings)) }
             }
         }
+        @else if frame.may(Role::Operator) {
+            @for one in &checked.job.write_backs { (questions_link(&checked.job, one)) }
+        }
         h2 #settings { "Settings" }
         (table(&settings))
         (parts::same(&command))
@@ -71,7 +75,7 @@ pub(super) async fn page(
 }
 
 /// The file that says what is said of a job and no other.
-fn file_of(job: &str) -> String {
+pub(super) fn file_of(job: &str) -> String {
     format!("{SCHEDULES_FOLDER}/{job}.toml")
 }
 
@@ -103,6 +107,15 @@ fn table(settings: &[SettingLine]) -> Markup {
             } } }
         } }
     }
+}
+
+/// The way to the questions that a field may take the answers of.
+fn questions_link(job: &Job, one: &WriteBack) -> Markup {
+    let name = paths::encoded_value(&one.name);
+    let address = format!("{}/questions?write_back={name}", paths::settings(&job.name));
+    html! { @if one.questions.is_some() {
+        p { a href=(address) { "Choose from the questions that were asked" } }
+    } }
 }
 
 /// What a write-back does, in a word.
@@ -140,6 +153,7 @@ fn editor(job: &Job, one: &WriteBack, number: usize, settings: &[SettingLine]) -
                 summary.button { "Add or change a field…" }
                 (field_form(job, one, number))
             }
+            (questions_link(job, one))
         }
     }
 }
@@ -167,6 +181,15 @@ const UNANSWERED: [(&str, &str); 3] = [
     ("reject", "reject the record"),
 ];
 
+/// What may become of a record that does not answer. Where NULLs are written, leaving its field alone
+/// would take the row's value away.
+pub(super) fn unanswered_options(keeps_nulls: bool) -> Markup {
+    let apt = UNANSWERED
+        .iter()
+        .filter(|(name, _)| keeps_nulls || *name != "skip");
+    html! { @for (name, told) in apt { option value=(name) { (told) } } }
+}
+
 fn field_form(job: &Job, one: &WriteBack, number: usize) -> Markup {
     let id = |name: &str| format!("{name}{number}");
     let sources = SOURCES
@@ -193,7 +216,7 @@ fn field_form(job: &Job, one: &WriteBack, number: usize) -> Markup {
             input.key id=(id("o")) name="more" placeholder="region = \"US\"";
             @if one.questions.is_some() {
                 label for=(id("u")) { "Of a question: a record that has no answer" }
-                select id=(id("u")) name="unanswered" { @for (name, told) in UNANSWERED { option value=(name) { (told) } } }
+                select id=(id("u")) name="unanswered" { (unanswered_options(one.nulls == NullPolicy::Keep)) }
             }
             button.primary { "Show the difference" }
         }
@@ -223,7 +246,7 @@ pub(super) struct Wanted {
 }
 
 /// Where a write-back stands in its file, if it is written there under a name of its own.
-fn path_of(one: &WriteBack) -> Option<Vec<&str>> {
+pub(super) fn path_of(one: &WriteBack) -> Option<Vec<&str>> {
     if one.common_name.is_some() || one.way.is_some() {
         return None;
     }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use maud::{Markup, html};
 
 use super::clock::length;
@@ -19,6 +19,8 @@ use crate::domain::outcome::grouped;
 use crate::domain::schema::SchemaColumn;
 use crate::report::guards;
 use crate::run::history::{self, By, Entry, RecordHistory, RowFate};
+use crate::run::journal::Unknown;
+use crate::run::record_writes::RecordOf;
 
 pub(super) async fn page(
     State(house): State<Arc<House>>,
@@ -170,31 +172,49 @@ pub(super) struct Wanted {
 /// Leads to the record that a form asked for.
 pub(super) async fn find(
     Path((job, name)): Path<(String, String)>,
-    axum::extract::Query(wanted): axum::extract::Query<Wanted>,
+    Query(wanted): Query<Wanted>,
 ) -> axum::response::Redirect {
     axum::response::Redirect::to(&paths::record(&job, &name, wanted.key.trim()))
 }
 
-/// What is known to have been written into one record's row, as `history` tells it.
+/// Writes into a record that are told at once; older ones are a link away.
+const WRITES_MAX: usize = 25;
+/// Runs named of which it is not known what they wrote.
+const UNKNOWN_SHOWN_MAX: usize = 20;
+
+/// Which part of a record's history an address asks for.
+#[derive(Debug, Default, serde::Deserialize)]
+pub(super) struct PartWanted {
+    /// `next` of the part before.
+    pub(super) before: Option<i64>,
+}
+
+/// What is known to have been written into one record's row, as `history` tells it: a part.
 pub(super) async fn biography(
     house: &House,
-    job: &str,
-    write_back: &str,
-    key: &str,
+    of: RecordOf<'_>,
+    wanted: &PartWanted,
 ) -> Result<RecordHistory, Refusal> {
     let project = house.project()?;
-    let checked = house.job(&project, job)?;
-    house.write_back(&checked, write_back)?;
-    Ok(history::of_record(&project, &house.ledger, job, write_back, key, None).await?)
+    let checked = house.job(&project, of.job)?;
+    house.write_back(&checked, of.write_back)?;
+    let (ledger, before) = (&house.ledger, wanted.before);
+    Ok(history::part_of_record(&project, ledger, of, WRITES_MAX, before).await?)
 }
 
 pub(super) async fn record(
     State(house): State<Arc<House>>,
     frame: Frame,
     Path((job, name, key)): Path<(String, String, String)>,
+    Query(wanted): Query<PartWanted>,
 ) -> Result<Markup, Refusal> {
     frame.caller.expect_job(&job)?;
-    let told = biography(&house, &job, &name, &key).await?;
+    let of = RecordOf {
+        job: &job,
+        write_back: &name,
+        record: &key,
+    };
+    let told = biography(&house, of, &wanted).await?;
     let parked = house.ledger.parked(&job, chrono::Utc::now()).await?;
     let parked = parked
         .into_iter()
@@ -207,16 +227,15 @@ pub(super) async fn record(
         @if frame.may(Role::Operator) { (tending::record_acts(&frame, &job, &name, &key, parked.is_some())?) }
         h2 #history { "History" }
         @if told.entries.is_empty() {
-            p.empty { "Nothing is known to have been written into this record." }
+            p.empty { (nothing_told(&told, &wanted)) }
         } @else { (entries_table(&frame, &told.entries, values)) }
         @if !values { p.quiet { "Values are shown to operators and admins." } }
-        p.quiet { @match &told.since {
+        (parts_links(&paths::record(&job, &name, &key), &told, &wanted))
+        @if told.next.is_none() { p.quiet { @match &told.since {
             Some(since) => { "The journal reaches back to " a href=(paths::run(since.run)) { "run " (since.run) } ", " (frame.zone.time(since.started_at)) "." }
             None => "The journal is empty.",
-        } }
-        @for unknown in &told.unknown {
-            p.quiet { "What " a href=(paths::run(unknown.run.run)) { "run " (unknown.run.run) } " wrote is not known: " (unknown.why.words()) "." }
-        }
+        } } }
+        (unknown_runs(&told.unknown))
         (parts::same(&format!("writeback history {name} --job {job} --record {key}")))
     };
     let above = [
@@ -224,6 +243,36 @@ pub(super) async fn record(
         (paths::write_back(&job, &name), name.as_str()),
     ];
     Ok(frame.page_within(&parts::cut(&key), &above, content))
+}
+
+fn nothing_told(told: &RecordHistory, wanted: &PartWanted) -> &'static str {
+    match (told.next, wanted.before) {
+        (None, None) => "Nothing is known to have been written into this record.",
+        (None, Some(_)) => "Nothing older is known to have been written into this record.",
+        (Some(_), _) => "The latest batches did not write this record; older ones may have.",
+    }
+}
+
+/// Links to the other parts of a history.
+fn parts_links(address: &str, told: &RecordHistory, wanted: &PartWanted) -> Markup {
+    html! { @if told.next.is_some() || wanted.before.is_some() {
+        nav.pages aria-label="More" {
+            @if wanted.before.is_some() { a href=(format!("{address}#history")) { "◂ Newest" } }
+            @if let Some(next) = told.next { a href=(format!("{address}?before={next}#history")) { "Older ▸" } }
+        }
+    } }
+}
+
+/// Runs of which it is not known what they wrote: each of the first, and how many more there are.
+fn unknown_runs(unknown: &[Unknown]) -> Markup {
+    let shown = unknown.get(..UNKNOWN_SHOWN_MAX).unwrap_or(unknown);
+    let rest = unknown.len() - shown.len();
+    html! {
+        @for one in shown {
+            p.quiet { "What " a href=(paths::run(one.run.run)) { "run " (one.run.run) } " wrote is not known: " (one.why.words()) "." }
+        }
+        @if rest > 0 { p.quiet { "Nor is it of " (counted(rest, "more run")) "." } }
+    }
 }
 
 fn entries_table(frame: &Frame, entries: &[Entry], values: bool) -> Markup {

@@ -357,3 +357,61 @@ fn the_pages_of_agencies_fit_a_phone() {
     }
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
+
+#[test]
+fn a_question_is_chosen_from_those_that_were_asked() {
+    let place = Workspace::example();
+    let project = place.text("writeback.toml");
+    place.file(
+        "writeback.toml",
+        &format!("{project}\n[page]\nedit = true\n"),
+    );
+    let shown = Shown::page(&place);
+    let admin = Person::of(&shown, "admin");
+    let settings = admin.get("/settings/referral%2Fcontoso").body;
+    let link = "/settings/referral%2Fcontoso/questions?write_back=referral.candidate";
+    assert!(settings.contains(link), "{settings}");
+    let printed = place
+        .command(&["questions", "referral/contoso", "--json"])
+        .json();
+    assert_eq!(admin.json("/jobs/referral%2Fcontoso/questions"), printed);
+    let page = admin.get(link).body;
+    for question in printed["questions"].as_array().unwrap() {
+        let id = question["question"].as_str().unwrap();
+        assert!(page.contains(&format!("value=\"{id}\"")), "{id} in {page}");
+        let words = question["text"].as_str().unwrap();
+        assert!(
+            page.contains(&words.replace('&', "&amp;")),
+            "{words} in {page}"
+        );
+    }
+    let before = place.text(FILE);
+    let change = "/settings/referral%2Fcontoso/change?write_back=referral.candidate&what=field&source=question\
+                  &value=shift&field=customText7&unanswered=reject";
+    let difference = admin.get(change);
+    assert_eq!(difference.status, 200, "{}", difference.body);
+    let line = "customText7 = { question = &quot;shift&quot;, unanswered = &quot;reject&quot; }";
+    assert!(difference.body.contains(line), "{}", difference.body);
+    assert_eq!(place.text(FILE), before, "nothing is written by looking");
+    let operator = Person::of(&shown, "operator");
+    let page = operator.get(link).body;
+    assert!(
+        page.contains("shift") && !page.contains("type=\"radio\""),
+        "{page}"
+    );
+    // Whose one agency is sees what its own records were asked, and no other agency.
+    let own = shown.token("own", "admin", &["--job", "referral/contoso"]);
+    let told = shown.get(
+        "/api/v1/jobs/referral%2Fcontoso/questions",
+        &[("Authorization", &own)],
+    );
+    let told = told.json();
+    let questions = told["questions"].as_array().unwrap();
+    assert!(!questions.is_empty(), "{told}");
+    assert!(
+        questions
+            .iter()
+            .all(|one| one["agencies"].as_array().unwrap().len() == 1),
+        "{told}"
+    );
+}

@@ -93,6 +93,80 @@ fn an_approval_writes_the_stopped_records_and_keeps_who_and_why() {
 }
 
 #[test]
+fn where_four_eyes_are_wanted_nobody_lets_their_own_run_go_ahead() {
+    let place = place();
+    let project = place.text("writeback.toml");
+    place.file(
+        "writeback.toml",
+        &format!("{project}[page]\nedit = true\napprove_by_another = true\n"),
+    );
+    place.file(
+        "data/scores.csv",
+        "id,score,note\nA1,20,a\nA2,20,b\nA3,30,c\n",
+    );
+    fixture::announce(&place, "W46");
+    let shown = serving(&place);
+    let asker = Person::named(&shown, "asker", "admin");
+    let editor = Person::named(&shown, "editor", "admin");
+    let other = Person::named(&shown, "other", "admin");
+    let edited = asker.json("/files/schedules%2Fjob.toml");
+    let text = format!("{}\n# a word\n", edited["text"].as_str().unwrap());
+    let digest = edited["digest"].as_str().unwrap();
+    let headers = [
+        ("Authorization", editor.token.as_str()),
+        ("If-Match", digest),
+    ];
+    let body = serde_json::json!({ "text": text }).to_string();
+    let put = shown.send_json("PUT", "/api/v1/files/schedules%2Fjob.toml", &headers, &body);
+    assert_eq!(put.status, 200, "{}", put.body);
+    let asked = asker.call("/jobs/job/runs", r#"{"cycle": "W46"}"#);
+    assert_eq!(asked.status, 202, "{}", asked.body);
+    let request = asker.ended(&format!("/requests/{}", asked.json()["request"]));
+    assert_eq!(request["run"], 2, "a guard stopped it: {request}");
+    let look = other.call("/runs/2/approval/looks", "");
+    let look = other.ended(&format!("/looks/{}", look.json()["request"]));
+    assert!(!look["seen"].is_null(), "{look}");
+    let word = format!(
+        r#"{{"look": {}, "reason": "as it should be"}}"#,
+        look["request"]
+    );
+    for (person, why) in [
+        (&asker, "you asked for it"),
+        (&editor, "you changed `schedules/job.toml`"),
+    ] {
+        let refused = person.call("/runs/2/approval", &word);
+        assert_eq!(refused.status, 403, "{}", refused.body);
+        assert!(refused.body.contains(why), "{}", refused.body);
+        let page = [("Authorization", person.token.as_str())];
+        let page = shown
+            .get(&format!("/looks/{}", look["request"]), &page)
+            .body;
+        assert!(
+            page.contains("Somebody else is to let it go ahead"),
+            "{page}"
+        );
+        assert!(!page.contains("records be changed"), "{page}");
+    }
+    assert_eq!(
+        place.rows("accounts"),
+        "id,score,note,phone\nA1,2,a,\nA2,2,b,\nA3,3,c,\n"
+    );
+    let approved = other.call("/runs/2/approval", &word);
+    assert_eq!(approved.status, 202, "{}", approved.body);
+    let request = other.ended(&format!("/requests/{}", approved.json()["request"]));
+    assert_eq!(request["message"], "succeeded", "{request}");
+    let acts = place.command(&["activity", "--json"]).json();
+    let acts = acts["actions"].as_array().unwrap().iter();
+    let acts = acts.filter(|act| act["act"] == "approve");
+    let results: Vec<_> = acts
+        .map(|act| (act["who"].clone(), act["result"] == "done"))
+        .collect();
+    let expected = [("other", true), ("editor", false), ("asker", false)];
+    let expected = expected.map(|(who, done)| (Value::from(who), done));
+    assert_eq!(results, expected);
+}
+
+#[test]
 fn a_stopped_run_that_one_destination_was_absent_from_is_looked_at_as_it_began() {
     let place = place();
     let connections = place.text("writeback.toml");

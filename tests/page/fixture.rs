@@ -95,6 +95,8 @@ pub(crate) fn pages() -> Vec<String> {
     let mut pages = [
         "/",
         "/account",
+        "/people",
+        "/tokens",
         "/activity",
         "/problems",
         "/agencies",

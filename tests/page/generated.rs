@@ -163,6 +163,39 @@ fn expect_an_answer(answer: &Answer, asked: &str) {
     }
 }
 
+/// What an operation is answered with is described, status by status but for refusals, which are
+/// described at once; and is of the kind that is described.
+fn expect_described(operation: &Value, answer: &Answer, asked: &str) {
+    let status = answer.status.to_string();
+    let described = &operation["responses"];
+    let known = described.get(&status).or_else(|| {
+        let refused = (400..500).contains(&answer.status);
+        described.get("4XX").filter(|_| refused)
+    });
+    let known =
+        known.unwrap_or_else(|| panic!("{asked} is answered with {status}: {}", answer.body));
+    if answer.status >= 400 {
+        let problem = &known["content"]["application/problem+json"];
+        assert!(problem["schema"].is_object(), "{asked}: {known}");
+        for member in ["type", "title", "status"] {
+            assert!(!answer.json()[member].is_null(), "{asked}: {}", answer.body);
+        }
+    }
+    match answer.status {
+        202 => {
+            let place = answer.header("location").unwrap();
+            assert!(place.starts_with("/api/v1/"), "{asked}: {place}");
+        }
+        204 => assert_eq!(answer.body, "", "{asked}"),
+        200 | 201 => assert_eq!(
+            answer.header("content-type"),
+            Some("application/json"),
+            "{asked}"
+        ),
+        _ => {}
+    }
+}
+
 const TRIES: usize = 6;
 
 #[test]
@@ -194,7 +227,9 @@ fn whatever_a_program_asks_for_is_answered() {
                 };
                 let method = method.to_uppercase();
                 let answer = shown.send_json(&method, &path, &headers, &body);
-                expect_an_answer(&answer, &format!("{method} {path} {body}"));
+                let what = format!("{method} {path} {body}");
+                expect_an_answer(&answer, &what);
+                expect_described(operation, &answer, &what);
                 asked += 1;
                 done += usize::from(answer.status < 300);
             }

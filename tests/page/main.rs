@@ -21,6 +21,7 @@ mod harness;
 mod keyboard;
 mod large;
 mod looks;
+mod people;
 mod person;
 mod reasons;
 mod roles;

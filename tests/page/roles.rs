@@ -29,6 +29,11 @@ pub(crate) const TABLE: &[(&str, &str, &str)] = &[
     ("POST", "/zone", "viewer"),
     ("POST", "/keys", "viewer"),
     ("POST", "/sessions/{session}/end", "viewer"),
+    (
+        "GET",
+        "/settings/{job}/questions?write_back=none",
+        "operator",
+    ),
     ("GET", "/jobs/{job}/run", "operator"),
     ("POST", "/jobs/{job}/runs", "operator"),
     ("GET", "/runs/{run}/stop", "operator"),
@@ -73,6 +78,20 @@ pub(crate) const TABLE: &[(&str, &str, &str)] = &[
         "/settings/{job}/change?write_back=none&what=enabled",
         "admin",
     ),
+    ("GET", "/people", "admin"),
+    ("POST", "/people", "admin"),
+    ("POST", "/people/{name}/remove", "admin"),
+    ("GET", "/tokens", "admin"),
+    ("POST", "/tokens", "admin"),
+    ("POST", "/tokens/{name}/remove", "admin"),
+    ("GET", "/api/v1/people", "admin"),
+    ("POST", "/api/v1/people", "admin"),
+    ("DELETE", "/api/v1/people/{name}", "admin"),
+    ("GET", "/api/v1/tokens", "admin"),
+    ("POST", "/api/v1/tokens", "admin"),
+    ("DELETE", "/api/v1/tokens/{name}", "admin"),
+    ("DELETE", "/api/v1/sessions/{session}", "viewer"),
+    ("GET", "/api/v1/jobs/{job}/questions", "operator"),
     ("GET", "/api/v1/files/{file}", "admin"),
     ("PUT", "/api/v1/files/{file}", "admin"),
     ("POST", "/api/v1/jobs/{job}/runs", "operator"),
@@ -120,6 +139,7 @@ fn nowhere(route: &str) -> String {
         ("{request}", "9999"),
         ("{session}", "9999"),
         ("{dashboard}", "none"),
+        ("{name}", "none"),
         ("{*file}", "none"),
         ("{file}", "none"),
     ];
@@ -246,8 +266,13 @@ fn every_act_of_the_page_has_a_call_and_the_reverse() {
         ("/runs/{run}/undo", "POST /runs/{run}/undo"),
         ("/looks/{look}/apply", "POST /looks/{look}/apply"),
         ("/edit/{*file}", "PUT /files/{file}"),
+        ("/people", "POST /people"),
+        ("/people/{name}/remove", "DELETE /people/{name}"),
+        ("/tokens", "POST /tokens"),
+        ("/tokens/{name}/remove", "DELETE /tokens/{name}"),
+        ("/sessions/{session}/end", "DELETE /sessions/{session}"),
     ];
-    let own = ["/zone", "/keys", "/sessions/{session}/end"];
+    let own = ["/zone", "/keys"];
     for (method, route, _) in TABLE {
         match route.strip_prefix("/api/v1") {
             None => assert!(
