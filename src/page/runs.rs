@@ -27,7 +27,7 @@ pub(super) const ROWS_MAX: u32 = 100;
 /// Batches on a run's page: more is for programs to read.
 const BATCHES_SHOWN_MAX: usize = 200;
 /// Rejected records taken from the ledger at once for a download.
-const DOWNLOADED_AT_ONCE: u32 = 5_000;
+const DOWNLOADED_AT_ONCE: u32 = 1_000;
 
 /// Which runs an address asks for.
 #[derive(Debug, Default, Deserialize)]

@@ -105,20 +105,26 @@ fn where_four_eyes_are_wanted_nobody_lets_their_own_run_go_ahead() {
         "id,score,note\nA1,20,a\nA2,20,b\nA3,30,c\n",
     );
     fixture::announce(&place, "W46");
+    {
+        // Before anybody serves, so that who serves has read it.
+        let shown = Shown::page(&place);
+        let editor = Person::named(&shown, "editor", "admin");
+        let edited = editor.json("/files/schedules%2Fjob.toml");
+        let text = format!("{}\n# a word\n", edited["text"].as_str().unwrap());
+        let headers = [
+            ("Authorization", editor.token.as_str()),
+            ("If-Match", edited["digest"].as_str().unwrap()),
+        ];
+        let body = serde_json::json!({ "text": text }).to_string();
+        let path = "/api/v1/files/schedules%2Fjob.toml";
+        let put = shown.send_json("PUT", path, &headers, &body);
+        assert_eq!(put.status, 200, "{}", put.body);
+        assert_eq!(editor.call_with("DELETE", "/tokens/editor", "").status, 204);
+    }
     let shown = serving(&place);
     let asker = Person::named(&shown, "asker", "admin");
     let editor = Person::named(&shown, "editor", "admin");
     let other = Person::named(&shown, "other", "admin");
-    let edited = asker.json("/files/schedules%2Fjob.toml");
-    let text = format!("{}\n# a word\n", edited["text"].as_str().unwrap());
-    let digest = edited["digest"].as_str().unwrap();
-    let headers = [
-        ("Authorization", editor.token.as_str()),
-        ("If-Match", digest),
-    ];
-    let body = serde_json::json!({ "text": text }).to_string();
-    let put = shown.send_json("PUT", "/api/v1/files/schedules%2Fjob.toml", &headers, &body);
-    assert_eq!(put.status, 200, "{}", put.body);
     let asked = asker.call("/jobs/job/runs", r#"{"cycle": "W46"}"#);
     assert_eq!(asked.status, 202, "{}", asked.body);
     let request = asker.ended(&format!("/requests/{}", asked.json()["request"]));
