@@ -165,14 +165,12 @@ fn taken_by(one: &WriteBack, id: &str) -> String {
         .filter(|(question, _)| question == id)
         .map(|(_, column)| column.name.as_str())
         .next();
-    let takes = |value: &FieldValue| match value {
-        FieldValue::Answer {
-            column: position, ..
-        } => {
-            let taken = one.columns().nth(*position);
-            column.is_some() && taken.map(|taken| taken.name.as_str()) == column
-        }
-        _ => false,
+    let takes = |value: &FieldValue| {
+        let FieldValue::Answer { column: taken, .. } = value else {
+            return false;
+        };
+        let taken = one.columns().nth(*taken);
+        column.is_some() && taken.map(|taken| taken.name.as_str()) == column
     };
     let fields = one.fields.iter().filter(|field| takes(&field.value));
     let names: Vec<&str> = fields.map(|field| field.column.text.as_str()).collect();

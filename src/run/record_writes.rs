@@ -2,6 +2,7 @@
 //! backwards, as far as is wanted. Reads one segment at a time, and of most of them only the match
 //! keys.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
@@ -333,13 +334,11 @@ async fn request_of(
         RunKind::Run | RunKind::Retry | RunKind::Plan | RunKind::Undo => return Ok(None),
     }
     let number = run.id.run;
-    if !known.contains_key(&number) {
-        known.insert(number, ledger.record_requests_of(number).await?);
-    }
-    let request = known
-        .get(&number)
-        .and_then(|requests| requests.get(&partition));
-    Ok(request.cloned())
+    let requests = match known.entry(number) {
+        Entry::Occupied(requests) => requests.into_mut(),
+        Entry::Vacant(place) => place.insert(ledger.record_requests_of(number).await?),
+    };
+    Ok(requests.get(&partition).cloned())
 }
 
 /// What a run wrote into one record's row.
