@@ -167,6 +167,126 @@ fn a_list_that_was_not_set_when_the_run_died_is_set_by_the_next_one() {
     drop(lost);
 }
 
+/// Gives accounts two lists of accounts: those that they supply, and those by which they are supplied.
+fn relate_accounts(place: &Workspace) {
+    let own = r#""ManyToManyRelationships": [
+    {
+      "SchemaName": "cr_account_supplies",
+      "IntersectEntityName": "cr_account_supplies",
+      "Entity1LogicalName": "account",
+      "Entity1NavigationPropertyName": "cr_supplies",
+      "Entity2LogicalName": "account",
+      "Entity2NavigationPropertyName": "cr_supplied_by"
+    },"#;
+    let definition = place.text("environment/account.json");
+    let related = definition.replacen("\"ManyToManyRelationships\": [", own, 1);
+    assert_ne!(definition, related);
+    place.file("environment/account.json", &related);
+}
+
+#[test]
+fn accounts_list_accounts_from_either_side() {
+    let place = environment("", &[("C-1", "old", &ids("a02;a03")), ("C-2", "old", "")]);
+    relate_accounts(&place);
+    let job = place.text("schedules/job.toml");
+    let supplies = || {
+        let sql = "SELECT json_extract(body, '$.cr_customerid') AS of, json_extract(body, '$.cr_supplies') FROM documents
+                   WHERE kind = 'account' ORDER BY of";
+        let csv = place.query_file(".writeback/practice/crm.db", sql);
+        let csv = csv.replace(ID, "").replace(['"', '[', ']'], "");
+        csv.lines().skip(1).collect::<Vec<_>>().join(" | ")
+    };
+    for (name, after) in [
+        ("cr_supplies", "C-1,a02,a03 | C-2, | C-3,"),
+        ("cr_supplied_by", "C-1, | C-2,a01 | C-3,a01"),
+    ] {
+        place.file(
+            "schedules/job.toml",
+            &job.replace("cr_account_contact", name),
+        );
+        let run = place.command(&["run", "job", "--json", "--again"]);
+        assert_eq!(
+            run.summary(),
+            "2 read = 1 updated + 1 unchanged",
+            "{name}: {run}"
+        );
+        assert_eq!(supplies(), after, "{run}");
+        let again = place.command(&["run", "job", "--json", "--again"]);
+        assert_eq!(again.summary(), "2 read = 2 unchanged", "{name}: {again}");
+        let undo = place.command(&["undo", &run.run().to_string()]);
+        assert_eq!(undo.code, 0, "{name}: {undo}");
+        assert_eq!(supplies(), "C-1, | C-2, | C-3,", "{undo}");
+    }
+}
+
+#[test]
+fn an_account_is_put_below_another_which_is_edited_from_there() {
+    let place = environment("", &[("C-1", "by C-1", "C-2"), ("C-3", "by C-3", "C-9")]);
+    let job = |fields: &str| {
+        let fields = format!("cr_customerid = 'id'\n{fields}");
+        place.file(
+            "schedules/job.toml",
+            &write_back("scores", "account", "ignore = ['note']\n", &fields),
+        );
+    };
+    let held = || {
+        let sql = "SELECT json_extract(body, '$.cr_customerid') AS of, json_extract(body, '$.parentaccountid.id'),
+                   json_extract(body, '$.cr_healthnote') FROM documents WHERE kind = 'account' ORDER BY of";
+        let csv = place.query_file(".writeback/practice/crm.db", sql);
+        let csv = csv.replace(ID, "");
+        csv.lines().skip(1).collect::<Vec<_>>().join(" | ")
+    };
+    job("parentaccountid = { column = 'members', refers_to = 'account.cr_customerid' }");
+    let run = place.run();
+    assert_eq!(run.summary(), "2 read = 1 updated + 1 rejected", "{run}");
+    assert_eq!(held(), "C-1,a02,old | C-2,,old | C-3,,old", "{run}");
+    job(
+        "'parentaccountid.cr_healthnote' = { column = 'note', reference = 'edit', not_found = 'keep' }",
+    );
+    let text = place.text("schedules/job.toml");
+    place.file(
+        "schedules/job.toml",
+        &text.replace("['note']", "['members']"),
+    );
+    let edited = place.command(&["run", "job", "--json", "--again"]);
+    assert_eq!(
+        edited.summary(),
+        "2 read = 1 updated + 1 skipped",
+        "{edited}"
+    );
+    assert_eq!(held(), "C-1,a02,old | C-2,,by C-1 | C-3,,old", "{edited}");
+    for run in [edited.run(), run.run()] {
+        let undo = place.command(&["undo", &run.to_string()]);
+        assert_eq!(undo.code, 0, "{undo}");
+    }
+    assert_eq!(held(), "C-1,,old | C-2,,old | C-3,,old");
+}
+
+#[test]
+fn a_list_that_somebody_added_to_since_is_left_as_it_is_by_undo() {
+    let place = environment(
+        ", list = 'add'",
+        &[("C-1", "old", &ids("c03")), ("C-2", "old", &ids("c01"))],
+    );
+    let run = place.run();
+    assert_eq!(run.summary(), "2 read = 2 updated", "{run}");
+    let members = format!("[\"{}\"]", ids("c01;c02").replace(';', "\",\""));
+    place.execute_file(
+        ".writeback/practice/crm.db",
+        &format!(
+            "UPDATE documents SET body = json_set(body, '$.cr_account_contact', json('{members}'))
+             WHERE kind = 'account' AND json_extract(body, '$.cr_customerid') = 'C-2'"
+        ),
+    );
+    let undo = place.command(&["undo", &run.run().to_string()]);
+    assert!(undo.stdout.contains("changed since"), "{undo}");
+    assert_eq!(
+        listed(&place),
+        "C-1,old,c01,c02 | C-2,old,c01,c02 | C-3,old,c03",
+        "{undo}"
+    );
+}
+
 const LABEL: &str =
     "[[label]]\nfrom = 'companies'\nto = 'contacts'\nname = 'Decision maker'\nid = 38\n";
 
@@ -276,6 +396,23 @@ fn contacts_are_added_across_a_kill_and_what_is_none_is_refused_alone() {
     let undo = place.command(&["undo", &run.run().to_string()]);
     assert_eq!(undo.code, 0, "{undo}");
     assert_eq!(associated(&place), ASSOCIATED, "{undo}");
+}
+
+#[test]
+fn contacts_that_somebody_added_since_are_left_by_undo() {
+    let place = portal();
+    belongings(&place, ", list = 'add'", "A1,old,503,\nA2,old,501,\n");
+    let run = place.run();
+    assert_eq!(run.summary(), "2 read = 2 updated", "{run}");
+    let served = Portal::serve(&place, &[]);
+    let path = "/crm/objects/2026-09/contacts/502/associations/default/companies/102";
+    let added = served.ask("PUT", path, &serde_json::Value::Null);
+    assert_eq!(added.status, 201, "{added:?}");
+    drop(served);
+    let undo = place.command(&["undo", &run.run().to_string()]);
+    assert!(undo.stdout.contains("changed since"), "{undo}");
+    let left = "101 501 | 101 502 | 102 501 | 102 502 | 103 502";
+    assert_eq!(associated(&place), left, "{undo}");
 }
 
 #[test]

@@ -153,8 +153,8 @@ pub(super) struct Listing {
 }
 
 impl Listing {
-    /// As a definition tells it; one that leads to its own table has two names there, and is left out.
-    fn read(told: &Value, table: &str) -> Option<Self> {
+    /// As a definition tells it: twice where it leads to its own table, once for either way.
+    fn read(told: &Value, table: &str) -> Vec<Self> {
         let part = |name: &str| Some(told.get(name)?.as_str()?.to_owned());
         let sides = [("Entity1", "Entity2"), ("Entity2", "Entity1")];
         let sides = sides.map(|(own, other)| {
@@ -168,8 +168,9 @@ impl Listing {
                 },
             ))
         });
-        let mut sides = sides.into_iter().flatten();
-        sides.find_map(|(own, list)| (own == table && list.target != table).then_some(list))
+        let sides = sides.into_iter().flatten();
+        let own = sides.filter(|(own, _)| own == table);
+        own.map(|(_, list)| list).collect()
     }
 }
 
@@ -232,7 +233,7 @@ impl Definition {
             .collect();
         let name = text("LogicalName")?;
         let lists = list("ManyToManyRelationships");
-        let lists = lists.iter().filter_map(|told| Listing::read(told, &name));
+        let lists = lists.iter().flat_map(|told| Listing::read(told, &name));
         Ok(Self {
             lists: lists.collect(),
             name,

@@ -227,18 +227,24 @@ impl TableDescription {
         all.find(|known| known.referencing_attribute == column)
     }
 
-    /// Names under which a row shows rows of other tables, many to many, with the table of each. One
-    /// that leads to the same table goes by two names, of which nobody says which way they lead.
+    /// Names under which a row shows rows that it lists, many to many, with the table of each. A
+    /// relationship of the table with itself has two of them, one for either way.
     pub(super) fn lists(&self) -> impl Iterator<Item = (&str, &str)> {
         let all = self.many_to_many_relationships.iter();
-        all.filter_map(|list| {
-            let (one, other) = (&list.entity1_logical_name, &list.entity2_logical_name);
-            let (name, target) = match (*one == self.logical_name, one == other) {
-                (_, true) => return None,
-                (true, false) => (&list.entity1_navigation_property_name, other),
-                (false, false) => (&list.entity2_navigation_property_name, one),
-            };
-            Some((name.as_deref()?, target.as_str()))
+        all.flat_map(move |list| {
+            let one = (
+                &list.entity1_logical_name,
+                list.entity1_navigation_property_name.as_deref(),
+            );
+            let other = (
+                &list.entity2_logical_name,
+                list.entity2_navigation_property_name.as_deref(),
+            );
+            // One name for both ways would not say which is meant.
+            let tells = one != other;
+            let sides = [(one, other), (other, one)].into_iter();
+            let own = sides.filter(move |((own, _), _)| tells && **own == self.logical_name);
+            own.filter_map(|((_, name), (target, _))| Some((name?, target.as_str())))
         })
     }
 
