@@ -21,7 +21,7 @@ use crate::domain::doubt::Fate;
 use crate::domain::error::SystemError;
 use crate::domain::layout::Layout;
 use crate::domain::object::{Declaration, Object, ObjectName};
-use crate::domain::referral::{ReferenceColumn, Referents, Referral};
+use crate::domain::referral::{ReferenceColumn, Referents, Referral, ValuesSeen};
 
 /// The closed set of databases.
 pub(crate) enum AnyDatabase {
@@ -287,17 +287,16 @@ impl AnyDestination {
         }
     }
 
-    /// The value that people see as `label` in a column of an object, where a destination tells the
-    /// two apart.
-    pub(crate) async fn value_seen_as(
+    /// The values of a column's list by what people see of them, where a destination tells the two
+    /// apart.
+    pub(crate) async fn values_seen(
         &mut self,
         object: &Object,
         column: &str,
-        label: &str,
-    ) -> Result<Option<String>, SystemError> {
+    ) -> Result<ValuesSeen, SystemError> {
         match self {
-            Self::Database(_) => Ok(None),
-            Self::Service(service) => service.value_seen_as(object, column, label).await,
+            Self::Database(_) => Ok(ValuesSeen::new()),
+            Self::Service(service) => service.values_seen(object, column).await,
         }
     }
 }

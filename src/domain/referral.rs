@@ -69,9 +69,15 @@ pub(crate) struct Referral {
 pub(crate) struct Referrals {
     /// By the field's position.
     pub(crate) by_field: BTreeMap<usize, Referral>,
+    /// By the field's position: the values of its list, by what people see of them, where that is
+    /// something else.
+    pub(crate) labels: BTreeMap<usize, ValuesSeen>,
     /// What a row of the write-back's own object must hold to be written to.
     pub(crate) only_where: Vec<Demand>,
 }
+
+/// Values of a list by what people see of them.
+pub(crate) type ValuesSeen = BTreeMap<String, String>;
 
 /// The rows that one value finds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

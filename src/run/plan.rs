@@ -400,8 +400,12 @@ impl Plan {
         let referral = |position| self.referrals.by_field.get(position).cloned();
         let by_field = positions.iter().map(referral).enumerate();
         let by_field = by_field.filter_map(|(position, referral)| Some((position, referral?)));
+        let labels = |position| self.referrals.labels.get(position).cloned();
+        let labels = positions.iter().map(labels).enumerate();
+        let labels = labels.filter_map(|(position, labels)| Some((position, labels?)));
         let referrals = Referrals {
             by_field: by_field.collect(),
+            labels: labels.collect(),
             only_where: self.referrals.only_where.clone(),
         };
         let mut plan = |mode| {

@@ -14,7 +14,7 @@ use crate::domain::object::{
 };
 use crate::domain::problem::{Location, Problem, did_you_mean, has_mistake, quoted_list};
 use crate::domain::reference::Reference;
-use crate::domain::referral::{ReferenceColumn, ReferenceTarget, Referral, Referrals};
+use crate::domain::referral::{ReferenceColumn, ReferenceTarget, Referral, Referrals, ValuesSeen};
 
 /// A write-back whose references were met with the objects they lead to.
 pub(super) struct Met {
@@ -40,7 +40,10 @@ pub(super) async fn meet(
     for (position, field) in met.write_back.fields.iter_mut().enumerate() {
         let column = known_column(object, &field.column);
         if let Some(column) = column {
-            meeting.spell_label(field, column).await;
+            let labels = meeting.spell_labels(field, column).await;
+            if !labels.is_empty() {
+                met.referrals.labels.insert(position, labels);
+            }
         }
         let is_path = column.is_none() && !field.path.is_empty();
         if !is_path && field.reference.is_none() {
@@ -514,20 +517,30 @@ impl<'a> Meeting<'a> {
     }
 
     /// Puts the value in the place of what people see of it, where a field writes the same text
-    /// always and the column's list does not have it.
-    async fn spell_label(&mut self, field: &mut Field, column: &ObjectColumn) {
-        let (FieldValue::String(label), Holds::Label(words)) = (&field.value, &column.holds) else {
-            return;
+    /// always and the column's list does not have it; of a field whose texts vary, tells the values
+    /// by what people see.
+    async fn spell_labels(&mut self, field: &mut Field, column: &ObjectColumn) -> ValuesSeen {
+        let (Holds::Label(words) | Holds::Labels(words)) = &column.holds else {
+            return ValuesSeen::new();
         };
-        if words.contains(label) {
-            return;
+        let fixed = match &field.value {
+            FieldValue::String(label) => Some(label),
+            value if value.columns().is_empty() => return ValuesSeen::new(),
+            _ => None,
+        };
+        if fixed.is_some_and(|label| words.contains(label)) {
+            return ValuesSeen::new();
         }
-        let destination = &mut *self.destination;
-        let seen = destination.value_seen_as(self.object, &column.name, label);
+        let seen = self.destination.values_seen(self.object, &column.name);
         // What is no label either is told of with the list.
-        if let Ok(Some(value)) = seen.await {
-            field.value = FieldValue::String(value);
+        let seen = seen.await.unwrap_or_default();
+        let Some(label) = fixed else {
+            return seen;
+        };
+        if let Some(value) = seen.get(label) {
+            field.value = FieldValue::String(value.clone());
         }
+        ValuesSeen::new()
     }
 
     async fn references(&mut self, location: &Location) -> Option<Vec<ReferenceColumn>> {

@@ -196,6 +196,56 @@ fn parts_of_an_address_are_written_and_the_others_stay() {
     }
 }
 
+const COUNTRY: &str = r#"{"entity": "Country", "entityMetaUrl": "", "label": "Country", "fields": [
+    {"name": "id", "type": "ID", "dataType": "Integer"},
+    {"name": "name", "type": "SCALAR", "dataType": "String", "maxLength": 99},
+    {"name": "code", "type": "SCALAR", "dataType": "String", "maxLength": 3}]}"#;
+
+#[test]
+fn what_people_see_of_a_list_and_of_a_country_is_written_as_what_it_stands_for() {
+    let fields = "externalID = 'id'\n\
+        'address.countryID' = { column = 'country', refers_to = 'Country.name' }\nsource = 'source'";
+    let place = place("", "", fields);
+    place.file("ats/Country.json", COUNTRY);
+    place.file(
+        "ats/Country.csv",
+        "id,name,code\n2378,- None Specified -,\n2221,France,FR\n1,United States,US\n",
+    );
+    place.file("ats/Candidate.csv", ADDRESSES);
+    let described = place.text("ats/Candidate.json");
+    let labelled = described.replace(
+        r#""value": "Sense Referral""#,
+        r#""label": "Referred by an employee", "value": "Sense Referral""#,
+    );
+    let labelled = labelled.replace(r#", "label": "Sense Referral""#, "");
+    assert_ne!(described, labelled);
+    place.file("ats/Candidate.json", &labelled);
+    place.scores(
+        "id VARCHAR(50) PRIMARY KEY, country VARCHAR(80), source VARCHAR(80)",
+        "id,country,source\nR-1,France,Monster.com;Referred by an employee\n\
+         R-2,Frankreich,Sense Referral\n",
+    );
+    let run = place.run();
+    assert_eq!(run.summary(), "2 read = 1 updated + 1 rejected", "{run}");
+    let rejected = place.rejected(run.run());
+    assert!(
+        rejected.contains("R-2,match,address.countryID,"),
+        "{rejected}"
+    );
+    let whole = ["externalID", "address.city", "address.countryID", "source"];
+    let written = held(&place, "Candidate", &whole);
+    assert!(
+        written.starts_with("R-1,Old Town,2221,\"[\"\"Monster.com\"\",\"\"Sense Referral\"\"]\"\n"),
+        "{written}"
+    );
+    let again = again(&place);
+    assert_eq!(
+        again.summary(),
+        "2 read = 1 unchanged + 1 rejected",
+        "{again}"
+    );
+}
+
 #[test]
 fn an_address_as_a_whole_and_a_part_that_it_lacks_are_mistakes() {
     for (field, told, hint) in [

@@ -25,7 +25,7 @@ use crate::domain::connection::{Connection, ServiceKind};
 use crate::domain::error::SystemError;
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::object::{Object, ObjectColumn, ObjectName};
-use crate::domain::referral::{ReferenceColumn, Referents, Referral};
+use crate::domain::referral::{ReferenceColumn, Referents, Referral, ValuesSeen};
 use crate::http::Usage;
 
 /// The closed set of web APIs.
@@ -67,17 +67,16 @@ impl AnyService {
         }
     }
 
-    /// As [`super::AnyDestination::value_seen_as`].
-    pub(super) async fn value_seen_as(
+    /// As [`super::AnyDestination::values_seen`].
+    pub(super) async fn values_seen(
         &self,
         object: &Object,
         column: &str,
-        label: &str,
-    ) -> Result<Option<String>, SystemError> {
+    ) -> Result<ValuesSeen, SystemError> {
         if let Self::Bullhorn(service) = self {
-            return service.value_seen_as(object, column, label).await;
+            return service.values_seen(object, column).await;
         }
-        Ok(None)
+        Ok(ValuesSeen::new())
     }
 
     /// Tells of the account and of the user that is logged in.
@@ -191,6 +190,15 @@ impl Service for AnyService {
         writes: &[ServiceWrite<'_>],
     ) -> Result<Vec<Reply>, SystemError> {
         whichever!(self, service => service.apply(layout, records, writes).await)
+    }
+
+    async fn refused_unsent(
+        &self,
+        layout: &Layout,
+        records: &DataFrame,
+        writes: &[ServiceWrite<'_>],
+    ) -> Result<Vec<Option<Reply>>, SystemError> {
+        whichever!(self, service => service.refused_unsent(layout, records, writes).await)
     }
 
     async fn settle(

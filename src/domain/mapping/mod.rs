@@ -10,7 +10,8 @@ pub(crate) use super::method::RunFacts;
 pub(crate) use plan::literal_value;
 
 use polars::prelude::{
-    Column, DataFrame, IntoColumn, IntoSeries, PolarsResult, Scalar, Series, StringChunked,
+    Column, DataFrame, DataType, IntoColumn, IntoSeries, PolarsResult, Scalar, Series,
+    StringChunked,
 };
 
 use super::columnar::{Converted, Fault, nulls_at_fault};
@@ -22,11 +23,11 @@ use super::layout::Layout;
 use super::list::listed;
 use super::method::MethodCall;
 use super::moment::Zones;
-use super::object::{Object, ObjectColumn};
+use super::object::{Holds, Object, ObjectColumn};
 use super::outcome::Stage;
 use super::problem::Problem;
 use super::record::{RECORD_KEY, RECORD_POSITION};
-use super::referral::Referrals;
+use super::referral::{Referrals, ValuesSeen};
 use super::schema::SchemaType;
 use super::sieve::{KeyPart, Sieve, key_texts};
 use super::template::Template;
@@ -78,6 +79,21 @@ pub(crate) enum Named {
     About,
 }
 
+impl Named {
+    /// `(made by step candidate)`
+    fn told(&self) -> String {
+        match self {
+            Self::OfStep(step) => {
+                let short = step
+                    .rsplit_once('.')
+                    .map_or(step.as_str(), |(_, step)| step);
+                format!("(made by step {short})")
+            }
+            Self::About => "(made by a step before)".to_owned(),
+        }
+    }
+}
+
 /// A column's name as people know it.
 fn shown_column(name: &str) -> &str {
     name.strip_prefix(ABOUT).unwrap_or(name)
@@ -101,6 +117,8 @@ struct Varying {
     from: SchemaType,
     /// What stands between members, where a text names several.
     separator: Option<String>,
+    /// Values of the column's list by what people see of them.
+    labels: ValuesSeen,
     column: ObjectColumn,
     /// What values are made to fit: the column, or else that of another object, in which the value
     /// is looked up before it is written.
@@ -145,6 +163,14 @@ impl Mapping {
             Route::Varying(_) | Route::Constant { .. } => None,
         });
         named.collect()
+    }
+
+    /// What to tell of a column that names a row, where this is to be made first.
+    pub(crate) fn told_later(&self, column: &str) -> Option<String> {
+        self.routes.iter().find_map(|route| match route {
+            Route::Later { column: own, names } => (own.name == column).then(|| names.told()),
+            Route::Varying(_) | Route::Constant { .. } => None,
+        })
     }
 
     /// Ids of rows as a column of the object holds them.
@@ -382,7 +408,7 @@ impl Varying {
         let made = match (&self.making, inputs) {
             (Making::Column, [(values, _)]) => match &self.separator {
                 Some(_) => Converted::kept((*values).clone(), Vec::new()),
-                None => return convert(values, self.from, holder),
+                None => return convert(&self.spelled(values)?, self.from, holder),
             },
             (Making::Column, _) => {
                 let why = "a column's value is made of one column".to_owned();
@@ -410,9 +436,29 @@ impl Varying {
             }
             None => values,
         };
-        let mut converted = convert(&values, self.from, holder)?;
+        let mut converted = convert(&self.spelled(&values)?, self.from, holder)?;
         converted.faults.extend(faults);
         Ok(converted)
+    }
+
+    /// The texts with values in the place of what people see of them, member by member where they
+    /// name several.
+    fn spelled(&self, values: &Series) -> PolarsResult<Series> {
+        if self.labels.is_empty() || *values.dtype() != DataType::String {
+            return Ok(values.clone());
+        }
+        let value = |label: &str| -> String {
+            let value = self.labels.get(label.trim());
+            value.map_or(label, String::as_str).to_owned()
+        };
+        let is_several = matches!(self.fits.holds, Holds::Labels(_));
+        let spelled = |text: &str| match is_several {
+            true => text.split(';').map(value).collect::<Vec<_>>().join(";"),
+            false => value(text),
+        };
+        let texts = values.str()?.iter();
+        let texts: StringChunked = texts.map(|text| text.map(spelled)).collect();
+        Ok(texts.with_name(values.name().clone()).into_series())
     }
 
     /// As [`Varying::convert`], of no record at all.

@@ -22,7 +22,7 @@ use crate::domain::object::{
 use crate::domain::problem::{Problem, Severity, did_you_mean, quoted_list};
 use crate::domain::record::RECORD_KEY;
 use crate::domain::reference::NotFound;
-use crate::domain::referral::{Referral, Referrals};
+use crate::domain::referral::{Referral, Referrals, ValuesSeen};
 use crate::domain::schema::{SchemaColumn, SchemaType};
 use crate::domain::value::Kind;
 
@@ -72,7 +72,11 @@ impl<'a> Planner<'a> {
                 self.check_rights(field, column, is_key);
                 self.check_list(field, column, is_key);
                 let referral = self.referrals.by_field.get(&position);
-                let route = self.route(field, column, referral);
+                let mut route = self.route(field, column, referral);
+                let labels = self.referrals.labels.get(&position);
+                if let (Some(Route::Varying(varying)), Some(labels)) = (&mut route, labels) {
+                    varying.labels.clone_from(labels);
+                }
                 fields.extend(layout_field(field, column, is_key));
                 routes.extend(route.map(|route| route.of_key(is_key)));
             }
@@ -116,7 +120,7 @@ impl<'a> Planner<'a> {
                 }
                 Some(Route::Constant { .. } | Route::Later { .. }) => {
                     let message = format!(
-                        "`{}` is the same for every record, and a note is about one",
+                        "`{}` is the same for every record, and each has a row of its own",
                         field.column.text
                     );
                     let mistake = Problem::mistake(field.location.clone(), message);
@@ -413,6 +417,7 @@ impl<'a> Planner<'a> {
         let (from, separator) = separated(field, from);
         let varying = Varying {
             separator,
+            labels: ValuesSeen::new(),
             sources: sources
                 .iter()
                 .map(|source| (source.name.clone(), source.column_type))

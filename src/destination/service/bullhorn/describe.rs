@@ -3,6 +3,8 @@
 //! is left to the API to refuse.
 //! Source: <https://bullhorn.github.io/rest-api-docs/#meta>.
 
+use std::collections::BTreeMap;
+
 use chrono_tz::Tz;
 use serde::Deserialize;
 use serde_json::Value;
@@ -12,7 +14,7 @@ use crate::domain::connection::ServiceKind;
 use crate::domain::object::{
     Holds, Object, ObjectColumn, ObjectKind, Obstacle, Repertoire, RowLocks, Spelling, TextLimit,
 };
-use crate::domain::referral::{ReferenceColumn, ReferenceTarget};
+use crate::domain::referral::{ReferenceColumn, ReferenceTarget, ValuesSeen};
 
 /// `maxLength` of a text that has no end.
 const LENGTH_ENDLESS: u64 = 2_147_483_647;
@@ -26,6 +28,10 @@ const NEEDED: [(&str, &[&str]); 2] = [
     ),
     ("Note", &["action", "comments", "personReference"]),
 ];
+
+/// The entity of countries, of which addresses hold ids. Source:
+/// <https://bullhorn.github.io/rest-api-docs/entityref.html#country>.
+const COUNTRY: &str = "Country";
 
 /// The answer of `meta`, as far as it is made use of.
 #[derive(Debug, Clone, Deserialize)]
@@ -57,6 +63,9 @@ pub(super) struct Field {
     /// The parts of an address.
     #[serde(default)]
     fields: Vec<Field>,
+    /// What its list is of, where that is told elsewhere.
+    #[serde(default)]
+    options_type: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -103,15 +112,23 @@ impl Described {
         }
     }
 
-    /// The one value of a field that people see as `label`.
-    pub(super) fn value_seen_as(&self, name: &str, label: &str) -> Option<String> {
-        let field = self.fields.iter().find(|field| field.name == name)?;
-        let is_seen = |choice: &&Choice| choice.label.as_deref() == Some(label);
-        let mut seen = field.options.iter().filter(is_seen);
-        match (seen.next(), seen.next()) {
-            (Some(only), None) => Some(only.text()),
-            (None | Some(_), _) => None,
+    /// The values of a field by what people see of them; what is seen of several values, or is a
+    /// value itself, stands for none.
+    pub(super) fn values_seen(&self, name: &str) -> ValuesSeen {
+        let field = self.fields.iter().find(|field| field.name == name);
+        let options = field.map_or(&[][..], |field| &field.options);
+        let values = field.map(Field::choices).unwrap_or_default();
+        let mut seen: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for choice in options {
+            let label = choice.label.as_deref().unwrap_or_default();
+            seen.entry(label).or_default().push(choice.text());
         }
+        let told = seen.into_iter().filter_map(|(label, mut values_of)| {
+            let only = values_of.pop().filter(|_| values_of.is_empty())?;
+            let is_free = !label.is_empty() && !values.iter().any(|value| value == label);
+            is_free.then(|| (label.to_owned(), only))
+        });
+        told.collect()
     }
 
     /// The object, as the run sees it; days are those of the corporation's zone.
@@ -157,22 +174,30 @@ impl Described {
         field.is_address().then(|| parts.collect())
     }
 
-    /// The fields that name one record of another entity; the relationship goes by the field's name.
+    /// The fields that name one record of another entity, the countries of addresses among them; the
+    /// relationship goes by the field's name.
     pub(super) fn references(&self) -> Vec<ReferenceColumn> {
-        let reference = |field: &Field| {
-            let associated = field.associated_entity.as_ref()?;
-            Some(ReferenceColumn {
-                column: field.name.clone(),
-                relationship: None,
-                targets: vec![ReferenceTarget {
-                    path: vec![associated.entity.clone()],
-                    column: "id".to_owned(),
-                }],
-            })
+        let reference = |column: String, entity: &str| ReferenceColumn {
+            column,
+            relationship: None,
+            targets: vec![ReferenceTarget {
+                path: vec![entity.to_owned()],
+                column: "id".to_owned(),
+            }],
         };
         let to_one = self.fields.iter();
         let to_one = to_one.filter(|field| field.field_type == "TO_ONE");
-        to_one.filter_map(reference).collect()
+        let to_one = to_one.filter_map(|field| {
+            let associated = field.associated_entity.as_ref()?;
+            Some(reference(field.name.clone(), &associated.entity))
+        });
+        let addresses = self.fields.iter().filter(|field| field.is_address());
+        let countries = addresses.flat_map(|address| {
+            let parts = address.fields.iter();
+            let countries = parts.filter(|part| part.options_type == COUNTRY);
+            countries.map(|part| reference(format!("{}.{}", address.name, part.name), COUNTRY))
+        });
+        to_one.chain(countries).collect()
     }
 
     /// Whether the user may, in some form: `UPDATE_DEPARTMENT` is one of `UPDATE`.

@@ -32,7 +32,7 @@ use crate::domain::error::SystemError;
 use crate::domain::layout::Layout;
 use crate::domain::object::{Object, ObjectName};
 use crate::domain::problem::did_you_mean;
-use crate::domain::referral::ReferenceColumn;
+use crate::domain::referral::{ReferenceColumn, ValuesSeen};
 use crate::http::{HttpMethod, Repeat, Request, Response, Session};
 use crate::practice;
 
@@ -250,16 +250,15 @@ impl BullhornDestination {
         Ok(())
     }
 
-    /// As [`crate::destination::AnyDestination::value_seen_as`].
-    pub(super) async fn value_seen_as(
+    /// As [`crate::destination::AnyDestination::values_seen`].
+    pub(super) async fn values_seen(
         &self,
         object: &Object,
         column: &str,
-        label: &str,
-    ) -> Result<Option<String>, SystemError> {
+    ) -> Result<ValuesSeen, SystemError> {
         let entity = object.path.last().map_or("", String::as_str);
         let described = self.described(entity).await?;
-        Ok(described.value_seen_as(column, label))
+        Ok(described.values_seen(column))
     }
 
     /// What is answered, if this user is answered at all and in this shape.
