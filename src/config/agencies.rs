@@ -579,6 +579,54 @@ pub(super) fn settings(table: &Table<'_>, path: &str, over: Option<&str>) -> Vec
     settings
 }
 
+/// Adds the fields that an agency's file takes out, each behind those that are left.
+pub(super) fn tell_taken_out(
+    settings: &mut Vec<SettingLine>,
+    document: &Document<'_>,
+    over: &DeTable<'_>,
+) {
+    for (name, write_back) in tables_of(over, "write_back") {
+        let path = format!("write_back.{name}");
+        let steps = tables_of(write_back, "steps");
+        let steps = steps.map(|(step, table)| (format!("{path}.steps.{step}"), table));
+        for (path, table) in steps.chain(std::iter::once((path.clone(), write_back))) {
+            let fields = format!("{path}.fields.");
+            for (key, value) in fields_of(table).filter(|(_, value)| is_off(value)) {
+                let line = SettingLine {
+                    path: format!("{fields}{}", key.get_ref()),
+                    value: "\"off\"".to_owned(),
+                    location: document.location(value.span().start),
+                    changed: true,
+                };
+                let last = settings
+                    .iter()
+                    .rposition(|line| line.path.starts_with(&fields));
+                settings.insert(last.map_or(settings.len(), |last| last + 1), line);
+            }
+        }
+    }
+}
+
+/// The tables of a table of tables, with their names.
+fn tables_of<'t, 'a>(
+    table: &'t DeTable<'a>,
+    key: &str,
+) -> impl Iterator<Item = (&'t str, &'t DeTable<'a>)> {
+    let tables = table.get(key).and_then(|value| value.get_ref().as_table());
+    tables
+        .into_iter()
+        .flatten()
+        .filter_map(|(name, value)| Some((name.get_ref().as_ref(), value.get_ref().as_table()?)))
+}
+
+fn fields_of<'t, 'a>(
+    table: &'t DeTable<'a>,
+) -> impl Iterator<Item = (&'t Spanned<DeString<'a>>, &'t Spanned<DeValue<'a>>)> {
+    let fields = table.get("fields");
+    let fields = fields.and_then(|value| value.get_ref().as_table());
+    fields.into_iter().flatten()
+}
+
 fn gather(value: Value<'_>, path: String, over: Option<&str>, into: &mut Vec<SettingLine>) {
     let elements = value.list_of_tables();
     if !elements.is_empty() {

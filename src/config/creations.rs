@@ -160,7 +160,8 @@ fn read_groups(value: Value<'_>, step: &Table<'_>, fields: &[Field]) -> Option<V
     groups.into_iter().collect()
 }
 
-fn field_named(value: Value<'_>, step: &Table<'_>, fields: &[Field]) -> Option<usize> {
+/// The position of the field of this name.
+pub(super) fn field_named(value: Value<'_>, step: &Table<'_>, fields: &[Field]) -> Option<usize> {
     let name = value.text()?;
     let position = fields.iter().position(|field| field.column.text == name);
     let all = step.get("fields").filter(Value::is_table);

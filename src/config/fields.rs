@@ -70,6 +70,7 @@ pub(super) fn read_fields(
         excused: excused.column.into_iter().collect(),
         unused: excused.unused,
         step: excused.step,
+        needs_key: !excused.key,
         questions: excused.questions,
         keeps_nulls: excused.keeps_nulls
             || excused.step.is_some()
@@ -94,7 +95,7 @@ pub(super) fn read_fields(
     let table = table?;
     if let Some(schema) = schema {
         reader.check_uses(schema, &table);
-        if excused.step.is_none() {
+        if excused.step.is_none() && !excused.key {
             check_writes_something(schema, mode, &fields, &table);
         }
     }
@@ -282,6 +283,8 @@ pub(super) struct Excused<'a> {
     pub(super) keeps_nulls: bool,
     /// All, for the fields are those of a step, which takes what it needs.
     pub(super) step: Option<StepFields<'a>>,
+    /// The key, for rows are found by other fields.
+    pub(super) key: bool,
 }
 
 /// The ids of questions that fields take, in the order in which they are met.
@@ -333,6 +336,7 @@ pub(super) fn read_values<'a>(
         excused: Vec::new(),
         unused: true,
         step: None,
+        needs_key: false,
         questions: None,
         keeps_nulls: false,
     };
@@ -373,6 +377,8 @@ struct Reader<'a> {
     /// Whether columns may go nowhere.
     unused: bool,
     step: Option<StepFields<'a>>,
+    /// Whether records are matched on the schema's key.
+    needs_key: bool,
     questions: Option<&'a Asking>,
     /// Whether a NULL leaves a row's value as it is.
     keeps_nulls: bool,
@@ -845,9 +851,12 @@ impl Reader<'_> {
             let of_column = self.uses.iter().filter(|usage| usage.column == position);
             let (shared, uses): (Vec<&Use>, Vec<&Use>) =
                 of_column.partition(|usage| usage.how == How::Shared);
-            let key = schema.key.contains(&position);
+            let tells = schema.key.contains(&position);
+            let key = tells && self.needs_key;
             match uses.as_slice() {
                 [] if self.step.is_some() || self.excused.contains(&position) => {}
+                // People know the record by it.
+                [] if tells && !key => {}
                 [] if !key && (self.unused || !shared.is_empty()) => {}
                 [] if key => {
                     let message = format!("the unique identifier `{}` goes nowhere", column.name);

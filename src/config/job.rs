@@ -11,7 +11,9 @@ use toml::Spanned;
 use toml::de::DeTable;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::agencies::{Said, SettingLine, Whose, laid_over, own_connection, settings};
+use super::agencies::{
+    Said, SettingLine, Whose, laid_over, own_connection, settings, tell_taken_out,
+};
 use super::alerts::read_job_alerts;
 use super::cadence::read_cadence;
 use super::creations::{read_note, read_steps};
@@ -20,6 +22,7 @@ use super::fields::{
     Asking, Excused, check_backwards, check_conflicts, check_real_time, read_conditions,
     read_fields,
 };
+use super::found_by::read_found_by;
 use super::guards::{KEYS as GUARD_KEYS, joined, read_canary, read_guards};
 use super::names::{PLAIN_NAME_HINT, PROJECT_FILE, is_plain_name, may_be_same};
 use super::project::{CheckedJob, Project};
@@ -57,7 +60,7 @@ enum Decides {
 }
 
 /// The keys of a write-back but for its guards, none of which decides what is written.
-const OWN_KEYS: [(&str, Decides); 24] = [
+const OWN_KEYS: [(&str, Decides); 25] = [
     ("name", Decides::Writing),
     ("schema", Decides::Writing),
     ("source", Decides::Writing),
@@ -77,6 +80,7 @@ const OWN_KEYS: [(&str, Decides); 24] = [
     ("note", Decides::Writing),
     ("enabled", Decides::Manner),
     ("only_where", Decides::Writing),
+    ("found_by", Decides::Writing),
     ("read_back", Decides::Manner),
     ("mirror", Decides::Manner),
     ("journal_table", Decides::Manner),
@@ -86,7 +90,7 @@ const OWN_KEYS: [(&str, Decides); 24] = [
 
 /// The keys of a write-back into one destination.
 const WRITE_BACK_KEYS: &[&str] =
-    &joined::<24, { GUARD_KEYS.len() }, { 24 + GUARD_KEYS.len() }>(names_of(OWN_KEYS), GUARD_KEYS);
+    &joined::<25, { GUARD_KEYS.len() }, { 25 + GUARD_KEYS.len() }>(names_of(OWN_KEYS), GUARD_KEYS);
 
 /// Those of a `[[write_back]]`, which may have several.
 pub(super) const ALL_KEYS: &[&str] =
@@ -96,7 +100,14 @@ pub(super) const ALL_KEYS: &[&str] =
     );
 
 /// Keys that each of several destinations tells for itself.
-const OF_ONE_DESTINATION: &[&str] = &["destination", "table", "fields", "read_back", "mirror"];
+const OF_ONE_DESTINATION: &[&str] = &[
+    "destination",
+    "table",
+    "fields",
+    "found_by",
+    "read_back",
+    "mirror",
+];
 
 /// Keys of a `[[write_back]]` that do not pass to its destinations.
 const NOT_PASSED_ON: &[&str] = &[
@@ -105,6 +116,7 @@ const NOT_PASSED_ON: &[&str] = &[
     "destination",
     "table",
     "fields",
+    "found_by",
     "read_back",
     "mirror",
 ];
@@ -215,11 +227,12 @@ pub(super) fn job_settings(
 ) -> Result<Vec<SettingLine>, Vec<Problem>> {
     let document = Document::with(file, text, laid);
     let settings = parse(&document, laid).map(|table| {
-        settings(
-            &Table::root(&document, &table),
-            "",
-            laid.map(|laid| &*laid.file),
-        )
+        let over = laid.map(|laid| &*laid.file);
+        let mut settings = settings(&Table::root(&document, &table), "", over);
+        if let Some(over) = document.parse_laid() {
+            tell_taken_out(&mut settings, &document, &over);
+        }
+        settings
     });
     settings.ok_or_else(|| document.into_problems())
 }
@@ -453,8 +466,15 @@ fn read_write_back(
         }
         (None, None) => {
             let plain = read_plain(within, table, &common, claims);
-            let all = plain.map(|plain| split(plain, table)).unwrap_or_default();
-            let named = |one: &WriteBack| one.way.is_none() || claims.way(table, &one.name);
+            let split = |(plain, found_by): (_, Option<Vec<usize>>)| {
+                split(plain, found_by.as_deref(), table)
+            };
+            let all = plain.map(split).unwrap_or_default();
+            let is_own = |one: &WriteBack| {
+                let mut ways = one.way.iter();
+                ways.all(|way| way.steps.is_empty())
+            };
+            let named = |one: &WriteBack| is_own(one) || claims.way(table, &one.name);
             all.into_iter().filter(named).collect()
         }
     }
@@ -540,13 +560,14 @@ fn read_common(
     }
 }
 
-/// A write-back without steps, which updates rows or makes them.
+/// A write-back without steps, which updates rows or makes them; with the positions of the fields
+/// that its rows are found by, where these are named.
 fn read_plain(
     within: &Within<'_>,
     table: &Table<'_>,
     common: &Common,
     claims: &mut Claims,
-) -> Option<WriteBack> {
+) -> Option<(WriteBack, Option<Vec<usize>>)> {
     let object = table
         .require("table", "write `table = '\"CRM\".\"ACCOUNTS\"'`")
         .and_then(table_name);
@@ -554,8 +575,10 @@ fn read_plain(
     let mode = table
         .get("matching")
         .map_or(Some(MatchMode::default()), |value| word(value, &modes));
+    let finding = table.get("found_by");
     let excused = Excused {
         column: common.agency_column,
+        key: finding.is_some(),
         unused: within.whose.agency.is_some(),
         questions: common.questions.as_ref().map(|(_, asking)| asking),
         keeps_nulls: common.nulls == NullPolicy::Keep,
@@ -567,19 +590,27 @@ fn read_plain(
         let keeps_images = common.before_images_kept.is_some();
         check_conflicts(table, schema, mode, keeps_images, fields);
         check_backwards(table, common.service, fields);
-        if let Some(schema) = schema {
+        if let (Some(schema), None) = (schema, finding) {
             check_real_time(table, &schema.key, mode, fields);
         }
     }
+    let found_by = match (finding, mode, &fields) {
+        (Some(value), Some(mode), Some(fields)) => Some(read_found_by(value, table, mode, fields)?),
+        (_, _, _) => None,
+    };
     if let (Some(fields), Some(destination), Some((object, _))) =
         (&fields, &common.destination, &object)
     {
-        let own = fields.iter().filter(|field| field.way.is_none());
+        let finds = |position: usize| found_by.iter().flatten().any(|one| *one == position);
+        let own = fields.iter().enumerate();
+        let own = own.filter(|(position, field)| field.way.is_none() && !finds(*position));
+        let own = own.map(|(_, field)| field);
+        let schema = schema.filter(|_| found_by.is_none());
         claims.columns(table, destination, object, own, schema);
     }
     let only_where = only_where(table, mode);
     let read_back = read_read_back(table, common, within.project, fields.as_deref());
-    common.with(Own {
+    let plain = common.with(Own {
         name: common.name.clone()?,
         table: object?,
         mode: mode?,
@@ -589,7 +620,8 @@ fn read_plain(
         creation: None,
         only_where: only_where?,
         read_back: read_back?,
-    })
+    })?;
+    Some((plain, found_by))
 }
 
 /// What a row must hold to be written to.

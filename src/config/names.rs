@@ -11,7 +11,7 @@ pub(crate) const SCHEDULES_FOLDER: &str = "schedules";
 
 /// Parses `"CRM"."ACCOUNTS"`: one to three parts between dots, each in double quotes, in backticks
 /// or bare. Errors: what is wrong with it.
-pub(super) fn parse_object_name(text: &str) -> Result<ObjectName, String> {
+pub(crate) fn parse_object_name(text: &str) -> Result<ObjectName, String> {
     const PARTS_MAX: usize = 3;
     let mut parts = Vec::new();
     let mut rest = text.trim();

@@ -928,6 +928,43 @@ mod mistakes {
     }
 
     #[test]
+    fn rows_that_are_found_by_other_fields_than_the_key() {
+        let found_by = |names: &str| {
+            let table = "table = '\"CRM\".\"ACCOUNTS\"'\n";
+            (table, format!("{table}found_by = {names}\n"))
+        };
+        let (table, churn) = found_by("[\"CHURN_RISK\"]");
+        let key = ("ACCOUNT_ID = \"account_id\"\n", "");
+        assert_eq!(job_with(&[(table, &churn), key]), "");
+        let stamped = format!("{churn}matching = \"upsert\"\n");
+        insta::assert_snapshot!(job_with(&[(table, &stamped), key]), @r#"
+        schedules/weekly.toml:13:1: `found_by` finds rows that are there, and `matching = "upsert"` makes some
+          hint: leave `matching` out, or make rows with `steps`, which have `exists_by`
+        "#);
+        let (_, others) = found_by("[\"SCORE_SOURCE\", \"HEALTH_SCORE\"]");
+        let compared = format!("{others}compare = \"last_written\"\n");
+        let kept = (
+            "\"churn_risk\"",
+            "{ column = \"churn_risk\", on_conflict = \"keep\", realtime = true }",
+        );
+        insta::assert_snapshot!(job_with(&[(table, &compared), key, kept]), @r#"
+        schedules/weekly.toml:14:1: `compare` means nothing beside `found_by`
+          hint: leave it out: rows are looked up to be found
+        schedules/weekly.toml:19:1: `HEALTH_SCORE` is what a row is found by, and is never written
+          hint: name its column, and nothing else
+        schedules/weekly.toml:20:1: `CHURN_RISK` cannot be written in real time: requests find rows by their key, and this one is found by `found_by`
+          hint: leave `realtime` out
+        schedules/weekly.toml:21:1: `SCORE_SOURCE` is the same for every record, and a row is found by it
+          hint: give it a column of the schema
+        "#);
+        let (_, unknown) = found_by("\"CHURN\"");
+        insta::assert_snapshot!(job_with(&[(table, &unknown), key]), @r#"
+        schedules/weekly.toml:13:12: there is no field `CHURN`
+          hint: its fields are `HEALTH_SCORE`, `CHURN_RISK`, `SCORE_SOURCE`, `SCORED_AT`, `RISK_LABEL`
+        "#);
+    }
+
+    #[test]
     fn a_key_with_a_when() {
         insta::assert_snapshot!(job_with(&[("\"account_id\"", "{ column = \"account_id\", when = \"if_empty\" }")]), @r#"
         schedules/weekly.toml:16:25: the unique identifier `account_id` has a `when`

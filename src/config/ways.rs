@@ -1,6 +1,7 @@
 //! Fields of rows that a record's own row refers to: `"Account.Owner.Email"`, `reference = "edit"`.
 //! The fields of one way become a write-back of their own, over what the whole says, which finds its
-//! rows along that way.
+//! rows along that way. Where the record's own row is found by other fields than the key
+//! (`found_by`), its fields have a way as well: one without a step.
 
 use std::num::NonZeroU32;
 
@@ -133,10 +134,16 @@ pub(super) fn own_name(name: &str, way: &FieldWay) -> Option<(NamePart, Vec<Name
 }
 
 /// A write-back without the fields of other rows, if it writes any of its own, and then one for
-/// each way that fields take.
-pub(super) fn split(mut whole: WriteBack, table: &Table<'_>) -> Vec<WriteBack> {
-    let key: Vec<Field> = whole
-        .key_fields()
+/// each way that fields take. Its rows are found by the fields at the positions `found_by`, where
+/// these are named, and else by its key.
+pub(super) fn split(
+    mut whole: WriteBack,
+    found_by: Option<&[usize]>,
+    table: &Table<'_>,
+) -> Vec<WriteBack> {
+    let own_key = whole.key_fields();
+    let key: Vec<Field> = found_by
+        .unwrap_or(&own_key)
         .iter()
         .filter_map(|position| whole.fields.get(*position).cloned())
         .collect();
@@ -159,11 +166,51 @@ pub(super) fn split(mut whole: WriteBack, table: &Table<'_>) -> Vec<WriteBack> {
         .filter_map(|(steps, fields)| along_way(&whole, &key, steps, fields, table))
         .collect();
     let writes_own = whole.fields.len() > key.len() || made.is_empty();
-    writes_own
-        .then_some(whole)
-        .into_iter()
-        .chain(made)
-        .collect()
+    let own = writes_own.then(|| match found_by {
+        None => whole,
+        Some(_) => of_own_row(whole, key),
+    });
+    own.into_iter().chain(made).collect()
+}
+
+/// The write-back that writes to records' own rows, which are found by these fields.
+fn of_own_row(mut whole: WriteBack, key: Vec<Field>) -> WriteBack {
+    let fields = std::mem::take(&mut whole.fields).into_iter();
+    let written = fields.filter(|field| !key.contains(field));
+    let id = id_field(&whole.table_location);
+    WriteBack {
+        fields: std::iter::once(id).chain(written).collect(),
+        way: Some(RowWay {
+            of: whole.name.clone(),
+            key,
+            only_where: std::mem::take(&mut whole.only_where),
+            steps: Vec::new(),
+            shared_max: SHARED_MAX,
+            not_found: NotFound::Reject,
+        }),
+        ..whole
+    }
+}
+
+/// The id of the row that a way leads to.
+fn id_field(location: &Location) -> Field {
+    Field {
+        // Its name is known where the way is met with its objects.
+        column: NamePart {
+            text: String::new(),
+            quoted: true,
+        },
+        path: Vec::new(),
+        way: None,
+        clears_first: false,
+        value: FieldValue::About,
+        when: When::Always,
+        on_conflict: OnConflict::Overwrite,
+        real_time: false,
+        reference: None,
+        list: None,
+        location: location.clone(),
+    }
 }
 
 fn are_same(left: &[NamePart], right: &[NamePart]) -> bool {
@@ -199,23 +246,7 @@ fn along_way(
         true => NotFound::Reject,
         false => NotFound::Keep,
     };
-    let id = Field {
-        // Its name is known where the way is met with its objects.
-        column: NamePart {
-            text: String::new(),
-            quoted: true,
-        },
-        path: Vec::new(),
-        way: None,
-        clears_first: false,
-        value: FieldValue::About,
-        when: When::Always,
-        on_conflict: OnConflict::Overwrite,
-        real_time: false,
-        reference: None,
-        list: None,
-        location: first.location.clone(),
-    };
+    let id = id_field(&first.location);
     Some(WriteBack {
         name: name_along(&whole.name, &steps),
         mode: MatchMode::UpdateOnly,

@@ -42,7 +42,10 @@ fn meet(here: &WriteBack, there: &WriteBack) -> bool {
 fn is_writer(write_back: &WriteBack) -> bool {
     write_back.enabled
         && write_back.creation.is_none()
-        && write_back.way.is_none()
+        && write_back
+            .way
+            .as_ref()
+            .is_none_or(|way| way.steps.is_empty())
         && write_back.mode != MatchMode::CreateOnly
 }
 

@@ -104,8 +104,8 @@ pub(crate) struct WriteBack {
     pub(crate) enabled: bool,
     /// How it makes rows, if it is a step of several or adds notes.
     pub(crate) creation: Option<Creation>,
-    /// How it comes to its rows, if they are not the records' own: `table` is then where that
-    /// begins.
+    /// How it comes to its rows, if they are not the records' own, or are found by other fields than
+    /// the key: `table` is then where that begins.
     pub(crate) way: Option<RowWay>,
     /// What a row must hold to be written to.
     pub(crate) only_where: Vec<Condition>,
@@ -159,7 +159,8 @@ pub(crate) struct About {
     pub(crate) id: Option<NamePart>,
 }
 
-/// The way from a record's own row to the one that is written, over references.
+/// The way from what a record names to the row that is written: to its own row, which is found by
+/// other fields than its key, and over references from there.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct RowWay {
     /// The write-back whose fields these were, as the job calls it.
@@ -168,7 +169,7 @@ pub(crate) struct RowWay {
     pub(crate) key: Vec<Field>,
     /// What it must hold besides.
     pub(crate) only_where: Vec<Condition>,
-    /// The references, one after the other; at least one.
+    /// The references, one after the other; none where the record's own row is written.
     pub(crate) steps: Vec<NamePart>,
     /// How many rows may refer to a row on the way.
     pub(crate) shared_max: NonZeroU32,

@@ -19,7 +19,7 @@ use crate::config::said::{NewSetting, with_setting};
 use crate::config::{SCHEDULES_FOLDER, SettingLine};
 use crate::domain::access::Role;
 use crate::domain::field::NullPolicy;
-use crate::domain::job::{Creation, Job, WriteBack};
+use crate::domain::job::{Creation, Job, RowWay, WriteBack};
 use crate::domain::method::Method;
 
 /// The settings of a job, as its files say them. What may be a secret is not among their values.
@@ -247,7 +247,8 @@ pub(super) struct Wanted {
 
 /// Where a write-back stands in its file, if it is written there under a name of its own.
 pub(super) fn path_of(one: &WriteBack) -> Option<Vec<&str>> {
-    if one.common_name.is_some() || one.way.is_some() {
+    let leads_on = |way: &RowWay| !way.steps.is_empty();
+    if one.common_name.is_some() || one.way.as_ref().is_some_and(leads_on) {
         return None;
     }
     let step = one

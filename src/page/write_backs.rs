@@ -135,7 +135,8 @@ fn field_cells(shown: &Shown<'_>, one: &WriteBack, field: &Field, key: bool) -> 
                 "Question " code { (one.columns().nth(*column).map_or("", |column| column.name.trim_start_matches("question "))) }
             }
             FieldValue::IdOf(step) => { "Id of " code { (step) } }
-            FieldValue::About => "Id of the record that the note is about",
+            FieldValue::About => @if one.creation.is_some() { "Id of the record that the note is about" }
+                @else { "Id of the row that is written" }
             FieldValue::Marker(_) => "Marker of the note",
             FieldValue::Text { columns, .. } => { "Text with " (counted(columns.len(), "column")) }
             FieldValue::Method(call) => {

@@ -80,7 +80,7 @@ impl<'a> Resolver<'a> {
 
     /// By how many rows those are shared that records were led to, where a way leads there.
     pub(super) fn sharing(&self) -> Option<Sharing> {
-        self.walker.as_ref().map(Walker::sharing)
+        self.walker.as_ref().and_then(Walker::sharing)
     }
 
     async fn refer(&mut self, sifted: Sifted) -> Result<Sifted, SystemError> {

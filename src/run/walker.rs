@@ -20,7 +20,7 @@ use crate::domain::record::{RECORD_KEY, RECORD_POSITION};
 use crate::domain::reference::NotFound;
 use crate::run::asker::{Asker, REMEMBERED_MAX, VALUES_MAX};
 use crate::run::plan::Plan;
-use crate::run::sight::{Rows, Unseen};
+use crate::run::sight::{Rows, Sight, Unseen};
 use crate::run::ways::{PlannedWay, WayStep};
 
 /// Leads the records of one write-back.
@@ -76,8 +76,9 @@ impl<'a> Walker<'a> {
         })
     }
 
-    pub(super) fn sharing(&self) -> Sharing {
-        self.sharing
+    /// `None` where the records' own rows are written.
+    pub(super) fn sharing(&self) -> Option<Sharing> {
+        (!self.way.steps.is_empty()).then_some(self.sharing)
     }
 
     /// Leads records from their own rows to those that they are written to.
@@ -88,9 +89,16 @@ impl<'a> Walker<'a> {
     ) -> Result<Walked, SystemError> {
         let way = self.way;
         let mut fates: Vec<Fate> = (0..records.height()).map(|_| Fate::Leads(None)).collect();
+        if let Some(own) = &way.own {
+            for (index, rows) in self.look_at_own(asker, own, records).await? {
+                if let Some(fate) = fates.get_mut(index) {
+                    *fate = fate_at_own(rows);
+                }
+            }
+        }
         for (number, step) in way.steps.iter().enumerate() {
             let rows = match number {
-                0 => self.begin(asker, step, records).await?,
+                0 => self.look_at_own(asker, &step.sight, records).await?,
                 _ => self.go_on(asker, number, step, &fates).await?,
             };
             for (index, rows) in rows {
@@ -104,21 +112,21 @@ impl<'a> Walker<'a> {
         walked.map_err(|error| asker.unreadable(error))
     }
 
-    /// What the records' own rows hold.
-    async fn begin(
+    /// What is seen of the records' own rows.
+    async fn look_at_own(
         &self,
         asker: &mut Asker<'_>,
-        step: &WayStep,
+        sight: &Sight,
         records: &DataFrame,
     ) -> Result<Vec<(usize, Rows)>, SystemError> {
         let own = |ObjectColumn { name, .. }: &ObjectColumn| {
             let values = records.column(&about_column(name))?;
             Ok(values.clone().with_name(name.as_str().into()))
         };
-        let columns: PolarsResult<Vec<Column>> = step.key.iter().map(own).collect();
+        let columns: PolarsResult<Vec<Column>> = self.way.key.iter().map(own).collect();
         let keys = columns.and_then(|columns| DataFrame::new(records.height(), columns));
         let keys = keys.map_err(|error| asker.unreadable(error))?;
-        self.look(asker, step, &keys).await
+        self.look(asker, sight, &keys).await
     }
 
     /// What the rows hold that records stand at: each row is asked for once.
@@ -145,7 +153,7 @@ impl<'a> Walker<'a> {
             let ids = ids.with_name(column.name.as_str().into()).into_column();
             let keys = DataFrame::new(wanted.len(), vec![ids]);
             let keys = keys.map_err(|error| asker.unreadable(error))?;
-            let seen = self.look(asker, step, &keys).await?;
+            let seen = self.look(asker, &step.sight, &keys).await?;
             let texts: Vec<String> = wanted.iter().map(|id| (*id).to_owned()).collect();
             let seen = seen.into_iter();
             known.extend(seen.filter_map(|(place, rows)| Some((texts.get(place)?.clone(), rows))));
@@ -164,13 +172,13 @@ impl<'a> Walker<'a> {
     async fn look(
         &self,
         asker: &mut Asker<'_>,
-        step: &WayStep,
+        sight: &Sight,
         keys: &DataFrame,
     ) -> Result<Vec<(usize, Rows)>, SystemError> {
         let every: Vec<usize> = (0..keys.height()).collect();
         let mut seen = Vec::with_capacity(every.len());
         for some in every.chunks(self.records_max.max(1)) {
-            match step.sight.look(asker, keys, some).await {
+            match sight.look(asker, keys, some).await {
                 Ok(rows) => seen.extend(rows),
                 Err(Unseen::Unasked(error)) => return Err(error),
                 Err(Unseen::Misshapen(error)) => return Err(asker.unreadable(error)),
@@ -283,13 +291,7 @@ impl<'a> Walker<'a> {
                 };
             }
         }
-        for column in self
-            .way
-            .steps
-            .first()
-            .into_iter()
-            .flat_map(|step| &step.key)
-        {
+        for column in &self.way.key {
             filled = filled.drop(&about_column(&column.name))?;
         }
         let arrived: Vec<bool> = fates
@@ -303,6 +305,19 @@ impl<'a> Walker<'a> {
             rejections,
             left_alone,
         })
+    }
+}
+
+/// What becomes of a record whose own row is what is written.
+fn fate_at_own(rows: Rows) -> Fate {
+    match rows {
+        Rows::One(Some(id)) => Fate::Leads(Some(id)),
+        Rows::None | Rows::One(None) => Fate::LeftAlone(SkipReason::NoMatch.words().to_owned()),
+        Rows::Unfit => Fate::LeftAlone(SkipReason::Unfit.words().to_owned()),
+        Rows::Several(found) => Fate::Rejected {
+            column: None,
+            reason: RejectReason::AmbiguousMatch { found }.to_string(),
+        },
     }
 }
 

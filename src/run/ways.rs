@@ -16,7 +16,11 @@ use crate::domain::referral::Referral;
 
 /// A way that was met with its objects.
 pub(crate) struct PlannedWay {
-    /// At least one.
+    /// Columns by which the records' own rows are found.
+    pub(super) key: Vec<ObjectColumn>,
+    /// Tells the ids of these rows, where they are what is written.
+    pub(super) own: Option<Sight>,
+    /// None where the records' own rows are written.
     pub(super) steps: Vec<WayStep>,
     pub(super) shared_max: NonZeroU32,
     pub(super) not_found: NotFound,
@@ -114,12 +118,16 @@ pub(super) async fn meet_way(
     if !columns.is_empty() {
         return Err(columns);
     }
+    if way.steps.is_empty() {
+        return meet_own((write_back, way), start, destination, zones);
+    }
     let mut here = start.clone();
-    let mut key: Vec<ObjectColumn> = way
+    let own_key: Vec<ObjectColumn> = way
         .key
         .iter()
         .filter_map(|field| known_column(&start, &field.column).cloned())
         .collect();
+    let mut key = own_key.clone();
     let mut steps = Vec::new();
     for step in &way.steps {
         let path = NamedPath {
@@ -162,7 +170,63 @@ pub(super) async fn meet_way(
         write_back,
         object: here,
         way: PlannedWay {
+            key: own_key,
+            own: None,
             steps,
+            shared_max: way.shared_max,
+            not_found: way.not_found,
+            start,
+        },
+    })
+}
+
+/// The way of a write-back whose records' own rows are found by other fields than their key.
+/// Errors: all mistakes.
+fn meet_own(
+    (write_back, way): (&WriteBack, &RowWay),
+    start: Object,
+    destination: &mut AnyDestination,
+    zones: Zones,
+) -> Result<MetWay, Vec<Problem>> {
+    let mut meeting = Meeting::new(&start, destination, zones);
+    let key = way.key.iter().filter_map(|field| {
+        let found_by = meeting.found_by(&start, &field.column, &field.location)?;
+        Some(found_by.column)
+    });
+    let key: Vec<ObjectColumn> = key.collect();
+    let names: Vec<&String> = key.iter().map(|column| &column.name).collect();
+    let demands = meeting.demands(&start, &way.only_where, &names);
+    let id = match start.primary_key.as_slice() {
+        [only] => known_column(&start, &exactly(only)).cloned(),
+        _ => None,
+    };
+    if id.is_none() {
+        let message = format!(
+            "`{}` has no primary key of one column, so that nothing tells the id of its rows",
+            start.display_name()
+        );
+        let hint = "match on the key instead: a schema whose PRIMARY KEY is what rows are found by";
+        meeting.mistake(&write_back.table_location, message, Some(hint.to_owned()));
+    }
+    let problems = std::mem::take(&mut meeting.problems);
+    let (Some(id), Some(demands), true) = (id, demands, problems.is_empty()) else {
+        return Err(problems);
+    };
+    let place = match start.kind.is_of_service() {
+        true => IdPlace::Told,
+        false => IdPlace::Column(id.clone()),
+    };
+    let mut write_back = write_back.clone();
+    if let Some(first) = write_back.fields.first_mut() {
+        first.column = exactly(&id.name);
+    }
+    Ok(MetWay {
+        write_back,
+        object: start.clone(),
+        way: PlannedWay {
+            own: Some(Sight::of(&start, &key, &place).among(demands)),
+            key,
+            steps: Vec::new(),
             shared_max: way.shared_max,
             not_found: way.not_found,
             start,

@@ -161,10 +161,10 @@ fn referrals_of_two_agencies_go_into_practice_bullhorns_and_twice_doubles_nothin
     let place = Workspace::example();
     for told in [
         [
-            "6 read = 4 inserted + 2 skipped",
-            "9 read = 6 inserted + 3 skipped",
+            "8 read = 4 inserted + 4 skipped",
+            "12 read = 6 inserted + 1 updated + 5 skipped",
         ],
-        ["6 read = 6 skipped", "9 read = 9 skipped"],
+        ["8 read = 8 skipped", "12 read = 2 unchanged + 10 skipped"],
     ] {
         let run = place.command(&["run", "referral"]);
         assert_eq!(run.code, 1, "one referral is of no agency: {run}");
