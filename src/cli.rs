@@ -123,7 +123,8 @@ pub(crate) enum Command {
     Questions(QuestionsArguments),
     /// Show every setting of a job with its file and line, and which objects its destinations have
     #[command(
-        after_help = "Examples:\n  writeback show weekly\n  writeback show referral --agency northwind\n\n\
+        after_help = "Examples:\n  writeback show weekly\n  writeback show referral --agency northwind\n  \
+        writeback show referral --agency northwind --object Note\n\n\
         A line that begins with `*` is what the agency changed. Secrets are not shown."
     )]
     Show(ShowArguments),
@@ -316,6 +317,10 @@ pub(crate) struct ShowArguments {
     /// As this agency of the job has it
     #[arg(long, value_name = "NAME")]
     pub(crate) agency: Option<String>,
+
+    /// Show the fields of this object of its destinations instead: types, and the words that each takes
+    #[arg(long, value_name = "NAME")]
+    pub(crate) object: Option<String>,
 
     /// Print JSON instead of text
     #[arg(long)]

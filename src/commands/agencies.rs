@@ -11,14 +11,17 @@ use super::{
     CommandError, Ending, job_problems, load_project, print, print_json, read_job, warn_of,
 };
 use crate::cli::{AgenciesArguments, ShowArguments};
-use crate::config::{CheckedJob, Project, SettingLine, job_of, new_agency};
+use crate::config::{CheckedJob, Project, SettingLine, job_of, new_agency, parse_object_name};
 use crate::destination::AnyDestination;
 use crate::destination::seam::Destination;
-use crate::domain::error::chain;
+use crate::domain::connection::Connection;
+use crate::domain::error::{SystemError, chain};
 use crate::domain::job::Job;
+use crate::domain::object::{Object, ObjectName};
 use crate::domain::printable::printable;
 use crate::domain::problem::Problem;
 use crate::report::agencies::{self as report, AgencyFound};
+use crate::report::object::{fields, fields_json};
 
 pub(super) fn agencies(root: &Path, arguments: &AgenciesArguments) -> Result<Ending, CommandError> {
     let project = load_project(root)?;
@@ -103,6 +106,9 @@ pub(super) async fn show(root: &Path, arguments: &ShowArguments) -> Result<Endin
     let destinations: BTreeSet<&str> = destinations
         .map(|write_back| write_back.destination.as_str())
         .collect();
+    if let Some(name) = &arguments.object {
+        return show_object(&project, &destinations, name, arguments.json).await;
+    }
     for destination in destinations {
         supported.push((destination, objects(&project, destination).await));
     }
@@ -112,6 +118,63 @@ pub(super) async fn show(root: &Path, arguments: &ShowArguments) -> Result<Endin
     }
     warn_of(&checked.warnings);
     Ok(Ending::Done)
+}
+
+/// Shows the fields of an object, of each destination that has it.
+async fn show_object(
+    project: &Project,
+    destinations: &BTreeSet<&str>,
+    name: &str,
+    as_json: bool,
+) -> Result<Ending, CommandError> {
+    let parsed = parse_object_name(name).map_err(|why| {
+        let problem = Problem::mistake(None, format!("it is no object's name: {why}"));
+        CommandError::Problems {
+            title: format!("`{name}` cannot be shown"),
+            problems: vec![problem],
+        }
+    })?;
+    let (mut found, mut missing) = (Vec::new(), None);
+    for destination in destinations {
+        let (connection, _) =
+            project
+                .connection(destination)
+                .map_err(|problems| CommandError::Problems {
+                    title: format!("connection `{destination}` cannot be used"),
+                    problems,
+                })?;
+        match described(connection, &parsed).await {
+            Ok(object) => found.push((*destination, object)),
+            Err(source) => {
+                let source = Box::new(source);
+                missing = missing.or(Some(CommandError::Describe {
+                    table: name.to_owned(),
+                    connection: (*destination).to_owned(),
+                    source,
+                }));
+            }
+        }
+    }
+    match (found.is_empty(), missing) {
+        (true, Some(missing)) => return Err(missing),
+        (_, _) if as_json => {
+            let objects = found.iter();
+            let objects = objects.map(|(place, object)| fields_json(object, place));
+            print_json(&Value::Array(objects.collect()))?;
+        }
+        (_, _) => {
+            let texts = found.iter().map(|(place, object)| fields(object, place));
+            print(&texts.collect::<Vec<_>>().join("\n"));
+        }
+    }
+    Ok(Ending::Done)
+}
+
+async fn described(connection: &Connection, name: &ObjectName) -> Result<Object, SystemError> {
+    let mut destination = AnyDestination::connect(connection).await?;
+    let object = destination.describe(name).await;
+    destination.close().await;
+    object
 }
 
 /// Names of the objects that a destination has, or why it could not be asked.

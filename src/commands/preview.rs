@@ -17,6 +17,7 @@ use crate::domain::problem::Problem;
 use crate::ledger::Ledger;
 use crate::report;
 use crate::report::preview::{Files, page};
+use crate::run::foresight::Foresight;
 use crate::run::previewer::Previewer;
 use crate::run::saved_plan::{Preview, SavedPlanError, SavedPlanWriter};
 use crate::run::{RunError, plan};
@@ -70,13 +71,14 @@ pub(super) async fn preview(
     )
     .await?;
     let folder = temporary_folder()?;
-    let previewer = Previewer {
+    let mut previewer = Previewer {
         project: &project,
         ledger: ledger.as_ref(),
         facts: &facts,
         samples_max: arguments.limit,
         folder: folder.path(),
         progress: report::progress::for_stderr(),
+        foresight: Foresight::default(),
     };
     let mut previews = Vec::new();
     for plan in &mut plans {

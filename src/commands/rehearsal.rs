@@ -11,6 +11,7 @@ use crate::domain::mapping::RunFacts;
 use crate::domain::problem::Problem;
 use crate::ledger::Ledger;
 use crate::report;
+use crate::run::foresight::Foresight;
 use crate::run::plan::Plan;
 use crate::run::preview::WriteBackPreview;
 use crate::run::previewer::Previewer;
@@ -69,13 +70,14 @@ pub(super) async fn preview(
     problems: &mut Vec<Problem>,
 ) -> Result<Vec<Option<WriteBackPreview>>, CommandError> {
     let folder = temporary_folder()?;
-    let previewer = Previewer {
+    let mut previewer = Previewer {
         project,
         ledger,
         facts,
         samples_max: 0,
         folder: folder.path(),
         progress: report::progress::for_stderr(),
+        foresight: Foresight::default(),
     };
     let mut previews = Vec::new();
     for plan in plans {

@@ -24,6 +24,7 @@ use crate::domain::problem::Problem;
 use crate::ledger::{LedgerError, NewRequest, PageRequest, RequestAct, TestWish, UndoWish};
 use crate::report;
 use crate::run::evidence;
+use crate::run::foresight::Foresight;
 use crate::run::journal::JournalError;
 use crate::run::place::{look_folder, looks_folder};
 use crate::run::plan;
@@ -247,13 +248,14 @@ impl Look<'_> {
         let plans = plan::plan_job(project, &checked.job, self.only(), &facts).await;
         let mut plans = plans.map_err(RunError::from)?;
         let folder = tempfile::tempdir()?;
-        let previewer = Previewer {
+        let mut previewer = Previewer {
             project,
             ledger: Some(ledger),
             facts: &facts,
             samples_max: SAMPLES_MAX,
             folder: folder.path(),
             progress: report::progress::for_log(&facts.job),
+            foresight: Foresight::default(),
         };
         let mut previews = Vec::new();
         for plan in &mut plans {

@@ -9,6 +9,7 @@ pub(crate) mod cycle;
 pub(crate) mod failure;
 pub(crate) mod guards;
 pub(crate) mod history;
+pub(crate) mod object;
 pub(crate) mod output;
 pub(crate) mod parked;
 pub(crate) mod pending;

@@ -359,7 +359,8 @@ fn skips(preview: &WriteBackPreview) -> String {
     } else {
         String::new()
     };
-    let line = |skip: &SkipSample| format!("  {}  {}\n", printable(&skip.key), skip.reason);
+    let line =
+        |skip: &SkipSample| format!("  {}  {}\n", printable(&skip.key), printable(&skip.reason));
     let lines: String = preview.skips.iter().map(line).collect();
     format!("{}{which}:\n{lines}", counted(all, "skipped record"))
 }

@@ -14,6 +14,7 @@ use polars::prelude::{
 use tokio::task::block_in_place;
 
 use super::at_work::AtWork;
+use super::foresight::{ForeseenStep, Foresight};
 use super::plan::{Plan, PlannedCreation};
 use super::push;
 use super::push::error::PushError;
@@ -207,21 +208,36 @@ pub(super) async fn remember_one(
         .await?)
 }
 
+/// What foretelling knows.
+#[derive(Clone, Copy)]
+pub(super) struct Foreknowledge<'a> {
+    /// Absent where nothing ran yet.
+    pub(super) ledger: Option<&'a Ledger>,
+    pub(super) job: &'a str,
+    /// Of the steps that were previewed before.
+    pub(super) foresight: &'a Foresight,
+}
+
 /// What a run would do with the records of a package: how many rows it would make, and what would
-/// become of the others. A row that an earlier step would make is taken for one that is not there.
+/// become of the others; `shown` is given the records of which rows would be made, piece by piece.
 pub(super) async fn foresee(
     plan: &Plan,
     pulled: &Package,
-    ledger: Option<&Ledger>,
-    job: &str,
+    known: Foreknowledge<'_>,
     stop: &Stop,
+    mut shown: impl FnMut(&DataFrame),
 ) -> Result<Foreseen, PushError> {
     let mut judge = Judge {
-        ledger,
-        foresees: true,
-        ..Judge::bare(plan, job, stop)
+        ledger: known.ledger,
+        foresight: Some(known.foresight),
+        ..Judge::bare(plan, known.job, stop)
     };
-    let mut foreseen = Foreseen::default();
+    let mut foreseen = Foreseen {
+        made: 0,
+        left_alone: Vec::new(),
+        rejections: Vec::new(),
+        step: ForeseenStep::of(&plan.layout),
+    };
     for partition in 0..pulled.partition_count() {
         let loaded = block_in_place(|| pulled.load(partition))?;
         let doubled = push::duplicates(plan.assignment().contents, &loaded.duplicates);
@@ -231,8 +247,15 @@ pub(super) async fn foresee(
             let (left_alone, rejections) = judged.others();
             foreseen.left_alone.extend(left_alone);
             foreseen.rejections.extend(rejections);
-            let made = judged.fates.iter().filter(|fate| **fate == Fate::Made);
-            foreseen.made += u64::try_from(made.count()).unwrap_or(u64::MAX);
+            let made = judged.made();
+            foreseen.made += u64::try_from(made.height()).unwrap_or(u64::MAX);
+            if made.height() > 0 {
+                block_in_place(|| shown(&made));
+            }
+            let (known, unknown) = judged.rows();
+            foreseen.step.finds(known);
+            foreseen.step.makes(unknown);
+            foreseen.step.makes(judged.sharers());
         }
     }
     judge.reader.close().await;
@@ -240,11 +263,12 @@ pub(super) async fn foresee(
 }
 
 /// What a run would do.
-#[derive(Debug, Default)]
 pub(super) struct Foreseen {
     pub(super) made: u64,
     pub(super) left_alone: Vec<LeftAlone>,
     pub(super) rejections: Vec<Rejection>,
+    /// For later steps to know.
+    pub(super) step: ForeseenStep,
 }
 
 fn rows_of<'a>(plan: &'a Plan, job: &'a str) -> RowsOf<'a> {
@@ -302,8 +326,9 @@ struct Judge<'a> {
     /// Absent where nothing ran yet.
     ledger: Option<&'a Ledger>,
     job: &'a str,
-    /// Whether rows of earlier steps count as there though they are not.
-    foresees: bool,
+    /// What is foreseen of earlier steps, whose rows then count as there though they are not; absent
+    /// where nothing is foretold.
+    foresight: Option<&'a Foresight>,
     reader: Reader<'a>,
     /// By group and key: the record that is to make the row.
     claimed: HashMap<(usize, String), String>,
@@ -322,7 +347,7 @@ impl<'a> Judge<'a> {
             plan,
             ledger: None,
             job,
-            foresees: false,
+            foresight: None,
             reader: Reader::new(&plan.write_back.name, &plan.destination, stop),
             claimed: HashMap::new(),
         }
@@ -339,9 +364,7 @@ impl<'a> Judge<'a> {
         let (filled, faults) = filled.map_err(|misfit| self.never_fits(&misfit.to_string()))?;
         judged.fault(faults);
         judged.records = filled;
-        if self.foresees && judged.awaited.iter().any(|awaited| *awaited) {
-            judged.promise();
-        }
+        judged.promise();
         self.find(&mut judged).await?;
         self.find_by_known_id(&mut judged).await?;
         judged.refuse_ambiguous();
@@ -391,17 +414,21 @@ impl<'a> Judge<'a> {
             Some(ledger) => ledger.row_ids(rows, &keys).await?,
             None => BTreeMap::new(),
         };
-        let ids: Vec<Option<String>> = judged
-            .keys
-            .iter()
-            .map(|key| known.get(key).cloned())
-            .collect();
+        let foreseen = self.foresight.and_then(|foresight| foresight.of(step));
+        let id = |key: &String| {
+            let found = foreseen.and_then(|step| step.id(key));
+            found.or_else(|| known.get(key)).cloned()
+        };
+        let ids: Vec<Option<String>> = judged.keys.iter().map(id).collect();
         let short = step.rsplit_once('.').map_or(step, |(_, step)| step);
         for (index, id) in ids.iter().enumerate() {
             if id.is_some() {
                 continue;
             }
-            match self.foresees {
+            let key = judged.keys.get(index).map(String::as_str);
+            // A step that was not previewed is taken to make what is missing.
+            let is_made = |step: &ForeseenStep| key.is_some_and(|key| step.will_make(key));
+            match self.foresight.is_some() && foreseen.is_none_or(is_made) {
                 true => judged.await_row(index),
                 false => judged.leave(index, format!("waits for step `{short}`")),
             }
@@ -432,7 +459,14 @@ impl<'a> Judge<'a> {
                     }
                 }
                 Rows::None | Rows::Unfit => {
-                    judged.leave(index, "no match".to_owned());
+                    let key = judged.keys.get(index).map(String::as_str);
+                    let is_made = self.foresight.zip(key).is_some_and(|(foresight, key)| {
+                        foresight.will_make(&about.object.path, key)
+                    });
+                    match is_made {
+                        true => judged.await_row(index),
+                        false => judged.leave(index, "no match".to_owned()),
+                    }
                 }
                 Rows::Several(found) => {
                     judged.reject(
@@ -537,7 +571,7 @@ impl<'a> Judge<'a> {
                 .collect();
             let first = claims.iter().find_map(|claim| self.claimed.get(claim));
             if let Some(first) = first {
-                judged.leave(index, format!("already exists: made of record `{first}`"));
+                judged.share(index, first);
                 continue;
             }
             let key = judged.keys.get(index).cloned().unwrap_or_default();
@@ -649,6 +683,8 @@ struct Judged {
     ambiguous: Vec<Option<u64>>,
     /// Those that name a row which a run would make before.
     awaited: Vec<bool>,
+    /// Those whose row is made of another record.
+    shared: Vec<bool>,
 }
 
 impl Judged {
@@ -663,6 +699,7 @@ impl Judged {
             found: vec![None; count],
             ambiguous: vec![None; count],
             awaited: vec![false; count],
+            shared: vec![false; count],
             keys,
         }
     }
@@ -702,6 +739,20 @@ impl Judged {
             *place = id;
         }
         self.leave(index, reason);
+    }
+
+    /// The row is made of the record that goes by this key.
+    fn share(&mut self, index: usize, first: &str) {
+        if let Some(shared) = self.shared.get_mut(index) {
+            *shared = true;
+        }
+        self.leave(index, format!("already exists: made of record `{first}`"));
+    }
+
+    /// Keys of records whose rows are made of others.
+    fn sharers(&self) -> impl Iterator<Item = &str> {
+        let keys = self.keys.iter().zip(&self.shared);
+        keys.filter_map(|(key, shared)| shared.then_some(key.as_str()))
     }
 
     fn ambiguous(&mut self, index: usize, found: u64) {

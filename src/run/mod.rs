@@ -19,6 +19,7 @@ mod ending;
 pub(crate) mod error;
 pub(crate) mod evidence;
 mod files;
+pub(crate) mod foresight;
 mod guards;
 pub(crate) mod history;
 pub(crate) mod images;

@@ -9,14 +9,16 @@ pub(super) mod comparison;
 pub(crate) mod numbers;
 pub(crate) mod pairs;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use polars::prelude::DataFrame;
 use serde::Serialize;
 use tokio::task::block_in_place;
 
 use crate::destination::seam::records_at;
+use crate::destination::service::seam::Reply;
 use crate::domain::before::Before;
 use crate::domain::guard::{Forecast, Objection};
 use crate::domain::mapping::NO_RUN;
@@ -28,8 +30,9 @@ use crate::ledger::{Ledger, Pace};
 use crate::package::{Package, Partition};
 use crate::run::conflicts;
 use crate::run::conflicts::LastValues;
-use crate::run::creating;
+use crate::run::creating::{self, Foreknowledge};
 use crate::run::cut::{self, RecordBytes};
+use crate::run::foresight::Foresight;
 use crate::run::known::{Knowledge, PartitionKnowledge};
 use crate::run::plan::Plan;
 use crate::run::preview::calls::{CallCounter, CallForecast};
@@ -47,6 +50,7 @@ use crate::run::stop::Stop;
 pub(crate) use crate::run::walker::Sharing;
 use crate::run::write::effect::Effect;
 use crate::run::write::judge::{Decided, mapped};
+use crate::run::write::service::requests;
 
 /// Why a run could not be foreseen.
 #[derive(Debug, thiserror::Error)]
@@ -142,8 +146,8 @@ impl Expected {
     }
 }
 
-/// What earlier runs and tests of a write-back tell.
-#[derive(Debug, Clone, Default)]
+/// What earlier runs and tests of a write-back tell, and previews of the steps before it.
+#[derive(Debug, Default)]
 pub(crate) struct Known {
     /// Whether this version of it was tested or has run.
     pub(crate) proven: bool,
@@ -152,6 +156,7 @@ pub(crate) struct Known {
     /// What knows the rows of earlier steps; absent if nothing ran yet.
     pub(crate) ledger: Option<Ledger>,
     pub(crate) job: String,
+    pub(crate) foresight: Foresight,
 }
 
 /// One record that would be written.
@@ -176,7 +181,7 @@ pub(crate) struct RejectionSample {
 #[derive(Debug, Serialize)]
 pub(crate) struct SkipSample {
     pub(crate) key: String,
-    pub(crate) reason: &'static str,
+    pub(crate) reason: String,
 }
 
 /// Previews one write-back's records that `selection` lets through, with at most `samples_max`
@@ -187,7 +192,7 @@ pub(crate) async fn preview(
     folder: &Path,
     mut selection: Selection,
     samples_max: usize,
-    known: &Known,
+    known: &mut Known,
     saved: Option<&mut SavedPlanWriter>,
     progress: &dyn Progress,
 ) -> Result<WriteBackPreview, PreviewError> {
@@ -332,26 +337,33 @@ impl Account for &mut Preview<'_> {
 }
 
 impl Preview<'_> {
-    /// Of a step, or of notes. Which rows they name is known only once these are made.
+    /// Of a step, or of notes.
     async fn of_creation(
         mut self,
         plan: &Plan,
         package: &Package,
-        known: &Known,
+        known: &mut Known,
         begun: Instant,
     ) -> Result<WriteBackPreview, PreviewError> {
         if plan.write_back.enabled {
             let stop = Stop::new();
-            let (ledger, job) = (known.ledger.as_ref(), known.job.as_str());
-            let foreseen = creating::foresee(plan, package, ledger, job, &stop).await?;
+            let foreknowledge = Foreknowledge {
+                ledger: known.ledger.as_ref(),
+                job: known.job.as_str(),
+                foresight: &known.foresight,
+            };
+            let show = |made: &DataFrame| self.show_made(plan, made);
+            let foreseen = creating::foresee(plan, package, foreknowledge, &stop, show).await?;
+            known.foresight.learn(&plan.write_back.name, foreseen.step);
             self.report.tally.inserted = foreseen.made;
             self.report.tally.skipped +=
                 u64::try_from(foreseen.left_alone.len()).unwrap_or(u64::MAX);
-            let room = self
-                .samples_max()
-                .saturating_sub(self.report.left_alone.len());
-            let shown = foreseen.left_alone.into_iter().take(room);
-            self.report.left_alone.extend(shown);
+            let room = self.samples_max().saturating_sub(self.report.skips.len());
+            let skips = foreseen.left_alone.into_iter().take(room);
+            self.report.skips.extend(skips.map(|left| SkipSample {
+                key: left.key,
+                reason: left.reason,
+            }));
             foreseen
                 .rejections
                 .into_iter()
@@ -364,6 +376,25 @@ impl Preview<'_> {
             expected: Expected::of(self.report.tally.read, known.pace.as_ref(), begun.elapsed()),
             ..self.report
         })
+    }
+
+    /// Keeps what is to be shown of records of which rows would be made.
+    fn show_made(&mut self, plan: &Plan, records: &DataFrame) {
+        self.report.batches += 1;
+        self.report.statements.look_ups += 1;
+        self.report.statements.inserts += 1;
+        let batch = plan.mapping.complete(records);
+        let decided = Decided::made(batch.height());
+        let keys = key_texts(records, plan.mapping.key_columns());
+        let known = self.report.samples.len();
+        self.show(&Effect::mapped(&plan.layout, &batch, &decided), &keys);
+        // What names a row that is not there yet has no value to show.
+        let samples = self.report.samples.iter_mut().skip(known);
+        for change in samples.flat_map(|sample| &mut sample.changes) {
+            if change.after.is_none() {
+                change.after = plan.mapping.told_later(&change.column);
+            }
+        }
     }
 
     fn new(run: i64) -> Self {
@@ -395,7 +426,7 @@ impl Preview<'_> {
         if self.report.skips.len() < self.samples_max() {
             self.report.skips.push(SkipSample {
                 key: key.to_owned(),
-                reason: reason.words(),
+                reason: reason.words().to_owned(),
             });
         }
         self.report.tally.count(&Outcome::Skipped(reason));
@@ -511,6 +542,9 @@ impl Preview<'_> {
             if let Some(last) = last.map(|last| last.slice(first, batch_keys.len())) {
                 conflicts::judge(reader, &plan.layout, &batch, &last, &mut decided).await?;
             }
+            let refused = self
+                .leave_refused(plan, reader, (&batch, batch_keys), &mut decided)
+                .await?;
             decided.conflicts.count(&plan.layout, &mut self.report.kept);
             if let Some(service) = reader.service() {
                 let sent = (&*plan.layout, &batch);
@@ -525,7 +559,7 @@ impl Preview<'_> {
                 }
                 self.show(&effect, batch_keys);
                 self.count_emptied(&effect, &watched);
-                self.count(&decided, batch_keys);
+                self.count(&decided, batch_keys, &refused);
                 Ok::<_, SavedPlanError>(())
             })?;
             if let Some(progress) = progress {
@@ -536,6 +570,49 @@ impl Preview<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Counts the records of a batch that would be refused before a web API is sent them, with which
+    /// nothing is to be done then; returns their positions.
+    async fn leave_refused(
+        &mut self,
+        plan: &Plan,
+        reader: &Reader<'_>,
+        (batch, keys): (&DataFrame, &[String]),
+        decided: &mut Decided,
+    ) -> Result<BTreeSet<usize>, PreviewError> {
+        let mut refused = BTreeSet::new();
+        let Some(service) = reader.service() else {
+            return Ok(refused);
+        };
+        let replies = {
+            let effect = Effect::mapped(&plan.layout, batch, decided);
+            let writes = requests(service, &effect, decided, &[], false).concat();
+            let sent = effect.sent().clone();
+            drop(effect);
+            let replies = reader.refused_unsent(&plan.layout, &sent, &writes).await?;
+            let records: Vec<usize> = writes.iter().map(|write| write.record).collect();
+            records.into_iter().zip(replies)
+        };
+        for (record, reply) in replies {
+            let Some(Reply::Refused { message, column }) = reply else {
+                continue;
+            };
+            if let Some(decision) = decided.decisions.get_mut(record) {
+                *decision = Decision::Leave;
+            }
+            refused.insert(record);
+            self.count_rejection(Rejection {
+                record: 0,
+                key: keys.get(record).cloned(),
+                stage: Stage::Destination,
+                column,
+                value: None,
+                reason: message,
+                others: Vec::new(),
+            });
+        }
+        Ok(refused)
     }
 
     /// Keeps what is to be shown of a batch.
@@ -561,16 +638,19 @@ impl Preview<'_> {
         self.report.samples.extend(samples);
     }
 
-    /// Counts a batch, what it would be sent as, and what would become of its records.
-    fn count(&mut self, decided: &Decided, keys: &[String]) {
+    /// Counts a batch, what it would be sent as, and what would become of its records, those aside
+    /// that are `refused`.
+    fn count(&mut self, decided: &Decided, keys: &[String], refused: &BTreeSet<usize>) {
         self.report.batches += 1;
         let decisions = &decided.decisions;
         let statements = &mut self.report.statements;
         statements.look_ups += 1;
         statements.updates += u64::from(decisions.contains(&Decision::Update));
         statements.inserts += u64::from(decisions.contains(&Decision::Insert));
-        for ((decision, key), record) in decisions.iter().zip(keys).zip(0..) {
-            self.count_decision(decided, decision, key, record);
+        for (index, ((decision, key), record)) in decisions.iter().zip(keys).zip(0..).enumerate() {
+            if !refused.contains(&index) {
+                self.count_decision(decided, decision, key, record);
+            }
         }
     }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::error::RunError;
+use super::foresight::Foresight;
 use super::plan::{Plan, Until};
 use super::preview::{self, Known, WriteBackPreview};
 use super::progress::Progress;
@@ -29,11 +30,13 @@ pub(crate) struct Previewer<'a> {
     /// Takes packages for the while.
     pub(crate) folder: &'a Path,
     pub(crate) progress: Arc<dyn Progress>,
+    /// What the write-backs that were previewed tell those after them.
+    pub(crate) foresight: Foresight,
 }
 
 impl Previewer<'_> {
     pub(crate) async fn preview(
-        &self,
+        &mut self,
         plan: &mut Plan,
         saved: Option<&mut SavedPlanWriter>,
     ) -> Result<WriteBackPreview, RunError> {
@@ -45,7 +48,8 @@ impl Previewer<'_> {
             plan.recall(self.project, ledger, job, i64::MAX, true)
                 .await?;
         }
-        let known = known(self.ledger, job, &plan.write_back).await?;
+        let mut known = known(self.ledger, job, &plan.write_back).await?;
+        known.foresight = std::mem::take(&mut self.foresight);
         let selection = selection_of(self.ledger, self.facts, &name).await?;
         let package = self.folder.join(&name);
         let (samples_max, progress) = (self.samples_max, self.progress.as_ref());
@@ -54,11 +58,13 @@ impl Previewer<'_> {
             &package,
             selection,
             samples_max,
-            &known,
+            &mut known,
             saved,
             progress,
         );
-        Ok(shown.await?)
+        let shown = shown.await;
+        self.foresight = known.foresight;
+        Ok(shown?)
     }
 }
 
@@ -80,6 +86,7 @@ async fn known(
             .is_proven(job, &write_back.name, &write_back.version)
             .await?,
         pace: ledger.pace(job, &write_back.name, PACE_RUNS_MAX).await?,
+        foresight: Foresight::default(),
     })
 }
 

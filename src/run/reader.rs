@@ -7,6 +7,7 @@ use tracing::{debug, warn};
 use crate::destination::AnyDestination;
 use crate::destination::seam::{Destination, LookUp, LookedUp};
 use crate::destination::service::AnyService;
+use crate::destination::service::seam::{Reply, Service, ServiceWrite};
 use crate::domain::before::Before;
 use crate::domain::connection::Connection;
 use crate::domain::error::{SystemError, chain};
@@ -77,6 +78,25 @@ impl<'a> Reader<'a> {
             Some(AnyDestination::Service(service)) => Some(service),
             Some(AnyDestination::Database(_)) | None => None,
         }
+    }
+
+    /// Which of these writes a web API would refuse before they are sent; of a database nothing is
+    /// known before. Shape: one a write.
+    pub(crate) async fn refused_unsent(
+        &self,
+        layout: &Layout,
+        records: &DataFrame,
+        writes: &[ServiceWrite<'_>],
+    ) -> Result<Vec<Option<Reply>>, ReadError> {
+        let Some(service) = self.service() else {
+            return Ok(vec![None; writes.len()]);
+        };
+        let refused = service.refused_unsent(layout, records, writes).await;
+        refused.map_err(|source| ReadError::Failed {
+            write_back: self.write_back.to_owned(),
+            connection: self.connection.name.clone(),
+            source: Box::new(source),
+        })
     }
 
     pub(crate) async fn close(self) {

@@ -153,14 +153,30 @@ fn show_tells_where_every_setting_stands_and_what_the_agency_changed() {
         name.starts_with("  ") && name.ends_with("schedules/referral.toml:15"),
         "{name}"
     );
-    assert!(!shown.stdout.contains("origin"), "{shown}");
+    let taken_out = line("write_back.candidate.fields.origin = ");
+    assert!(
+        taken_out.contains("= \"off\"") && taken_out.ends_with("schedules/referral/south.toml:5"),
+        "{taken_out}"
+    );
+    let fields = place.command(&[
+        "show",
+        "referral",
+        "--agency",
+        "south",
+        "--object",
+        "candidate",
+    ]);
+    assert!(
+        fields.code == 0 && fields.stdout.contains("fields of `candidate` of `crm`"),
+        "{fields}"
+    );
     assert_eq!(
         line("object types"),
         "object types of `crm` (read-only): candidate"
     );
     let listed = place.command(&["agencies", "referral", "--json"]).json();
     assert_eq!(listed["agencies"][0]["called"], "North");
-    assert_eq!(listed["agencies"][1]["settings_changed"], 2);
+    assert_eq!(listed["agencies"][1]["settings_changed"], 3);
 }
 
 #[test]

@@ -148,6 +148,69 @@ fn the_action_of_a_note_may_be_what_people_see_of_it() {
 }
 
 #[test]
+fn the_fields_of_an_entity_are_shown_with_the_words_that_each_takes() {
+    let place = place(LATE, NOTE);
+    let shown = place.command(&["show", "job", "--object", "Note", "--json"]);
+    let told = &shown.json()[0];
+    assert_eq!(
+        (&told["destination"], &told["object"]),
+        (&"crm".into(), &"Note".into())
+    );
+    let fields = told["fields"].as_array().expect("fields");
+    let field = |name: &str| fields.iter().find(|field| field["field"] == name);
+    let action = field("action").unwrap_or_else(|| panic!("no action: {shown}"));
+    assert_eq!(
+        action["words"],
+        serde_json::json!(["Outbound Call", "19381"])
+    );
+    assert_eq!(
+        (&action["written"], &action["needed"]),
+        (&true.into(), &true.into())
+    );
+    let unknown = place.command(&["show", "job", "--object", "Nota"]);
+    assert!(
+        unknown.code == 2 && unknown.stderr.contains("`Note`"),
+        "{unknown}"
+    );
+}
+
+#[test]
+fn a_field_of_a_candidate_who_is_there_is_written_by_the_address_of_the_referral() {
+    let job = r#"
+[[write_back]]
+name = "source"
+schema = "sql/referral.sql"
+source = "files"
+destination = "crm"
+table = "Candidate"
+found_by = ["email"]
+ignore = ["first_name", "last_name", "job_id", "referrer"]
+
+[write_back.fields]
+email = "email"
+source = { string = "Sense Referral", when = "if_empty" }
+"#;
+    let place = place(LATE, job);
+    let run = place.run();
+    assert_eq!(run.summary(), "3 read = 1 updated + 2 skipped", "{run}");
+    let ines = |place: &Workspace| {
+        made(place, "Candidate", &["email", "source"], |line| {
+            line.starts_with("ines")
+        })
+    };
+    assert!(ines(&place).contains("Sense Referral"), "{run}");
+    let again = place.command(&["run", "job", "--again", "--json"]);
+    assert_eq!(
+        again.summary(),
+        "3 read = 1 unchanged + 2 skipped",
+        "{again}"
+    );
+    let undone = place.command(&["undo", "1"]);
+    assert_eq!(undone.code, 0, "{undone}");
+    assert!(!ines(&place).contains("Sense Referral"), "{undone}");
+}
+
+#[test]
 fn a_referral_becomes_a_candidate_and_its_submission_in_bullhorn_and_never_twice() {
     let place = place(LATE, STEPS);
     let run = place.run();

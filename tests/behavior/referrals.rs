@@ -186,9 +186,40 @@ fn a_preview_and_a_test_of_one_record_go_through_the_steps() {
         &place,
         "R1,Ada,Lovelace,ada@x,7,Bo\nR2,Grace,Hopper,grace@x,7,Bo\n",
     );
+    place.file(
+        "schedules/job.toml",
+        &format!(
+            "{STEPS}{}",
+            NOTE.replace("external_id = \"referral_id\"", "email = \"email\"")
+        ),
+    );
     let preview = place.command(&["preview", "job", "--json"]).json();
-    let inserted = |number: usize| preview["write_backs"][number]["inserted"].as_u64();
-    assert_eq!((inserted(0), inserted(1)), (Some(1), Some(2)), "{preview}");
+    let told = |number: usize, what: &str| preview["write_backs"][number][what].clone();
+    let inserted = [0, 1, 2].map(|number| told(number, "inserted"));
+    // Whom a run would make has a submission and a note by the end of it.
+    assert_eq!(
+        inserted,
+        [1, 2, 2].map(serde_json::Value::from),
+        "{preview}"
+    );
+    let skip = &told(0, "skips")[0];
+    assert_eq!(
+        (skip["key"].as_str(), skip["reason"].as_str()),
+        (Some("R2"), Some("already exists: `70`"))
+    );
+    let made = told(1, "samples");
+    let candidates = [0, 1].map(|number| made[number]["changes"][0]["after"].clone());
+    assert_eq!(
+        candidates,
+        ["(made by step candidate)", "70"].map(serde_json::Value::from),
+        "{preview}"
+    );
+    assert_eq!(
+        told(0, "samples")[0]["changes"][1]["after"],
+        "Ada Lovelace",
+        "{preview}"
+    );
+    place.file("schedules/job.toml", STEPS);
     assert_eq!(place.query("SELECT count(*) AS n FROM candidate"), "n\n1\n");
     let rolled_back = place.command(&["test", "job", "--record", "R1", "--rollback"]);
     assert_eq!(rolled_back.code, 0, "{rolled_back}");
@@ -567,4 +598,61 @@ phone       = {{ method = "phone", column = "phone", region = "US" }}
         .map(|one| one["inserted"].as_u64().expect("a count"))
         .sum();
     assert_eq!(made, 0, "nothing is made twice: {again}");
+}
+
+/// A field of candidates who are there, found by their address: referrals go by ids of their own.
+const SOURCE: &str = r#"
+[[write_back]]
+name = "source"
+schema = "sql/referral.sql"
+source = "files"
+destination = "crm"
+table = "candidate"
+found_by = ["email"]
+ignore = ["first_name", "last_name", "job_id", "referrer"]
+
+[write_back.fields]
+email = "email"
+status = { string = "Referred" }
+"#;
+
+#[test]
+fn a_field_is_written_to_whom_the_record_names_by_something_else_than_its_key() {
+    for server in Server::ALL {
+        let place = place(server);
+        place.execute("INSERT INTO candidate (id, external_id, name, email, status) VALUES (71, 'X2', 'Ada', 'two@x', 'Hired')");
+        place.execute("INSERT INTO candidate (id, external_id, name, email, status) VALUES (72, 'X3', 'Ida', 'two@x', 'Hired')");
+        place.file("schedules/job.toml", SOURCE);
+        // Grace is referred twice, nobody has Bo's address, two have Ada's, and Di has none.
+        referrals(
+            &place,
+            "R1,Grace,Hopper,grace@x,7,Bo\nR2,Bo,Ek,bo@x,7,Cy\nR3,Grace,Hopper,grace@x,8,Di\n\
+             R4,Ada,L,two@x,7,Bo\nR5,Di,,,7,Bo\n",
+        );
+        let expected = "5 read = 1 updated + 2 skipped + 2 rejected";
+        let preview = place.command(&["preview", "job"]);
+        assert!(preview.stdout.contains(expected), "on {server}: {preview}");
+        let run = place.run();
+        assert_eq!(run.summary(), expected, "on {server}: {run}");
+        let statuses = "SELECT external_id, status FROM candidate ORDER BY id";
+        let written = "external_id,status\nX1,Referred\nX2,Hired\nX3,Hired\n";
+        assert_eq!(place.query(statuses), written, "on {server}: {run}");
+        let skipped = place.text(".writeback/runs/1/source/skipped.csv");
+        for told in ["R2,no match", "R3,record `R1` writes the same to"] {
+            assert!(skipped.contains(told), "on {server}: {skipped}");
+        }
+        let rejected = place.rejected(1);
+        for told in ["R4,match,,,the key matches 2 rows", "R5,"] {
+            assert!(rejected.contains(told), "on {server}: {rejected}");
+        }
+        let again = place.command(&["run", "job", "--again", "--json"]);
+        let unchanged = "5 read = 1 unchanged + 2 skipped + 2 rejected";
+        assert_eq!(again.summary(), unchanged, "on {server}: {again}");
+        let one = place.command(&["test", "job", "--record", "R1"]);
+        assert_eq!(one.code, 0, "on {server}: {one}");
+        let undone = place.command(&["undo", "1"]);
+        assert_eq!(undone.code, 0, "on {server}: {undone}");
+        let before = written.replace("Referred", "Hired");
+        assert_eq!(place.query(statuses), before, "on {server}: {undone}");
+    }
 }

@@ -293,6 +293,26 @@ fn members_are_added_taken_out_or_replaced_and_undo_puts_back_what_was_there() {
 }
 
 #[test]
+fn members_that_somebody_added_since_are_left_by_undo() {
+    let place = place("", "id,score,risk,note\n");
+    interests(&place, "list = 'add'", "C-1,Training\nC-2,Training\n");
+    let run = place.run();
+    assert_eq!(run.summary(), "2 read = 2 updated", "{run}");
+    place.execute_file(
+        ".writeback/practice/crm.db",
+        "UPDATE documents SET body = json_set(body, '$.Interests__c', 'Security;Training')
+         WHERE kind = 'Account' AND json_extract(body, '$.Customer_Id__c') = 'C-2'",
+    );
+    let undo = place.command(&["undo", &run.run().to_string()]);
+    assert!(undo.stdout.contains("changed since"), "{undo}");
+    let held = accounts(&place, &["Customer_Id__c", "Interests__c"]);
+    assert!(
+        held.contains("C-1,Analytics;Security\nC-2,Security;Training\n"),
+        "{held}"
+    );
+}
+
+#[test]
 fn a_saved_plan_writes_the_list_that_it_showed_and_one_string_is_added_to_all() {
     let place = place("", "id,score,risk,note\n");
     interests(&place, "list = 'add'", "C-1,Training\nC-2,Training\n");
@@ -398,6 +418,14 @@ fn what_a_record_s_type_does_not_offer_is_refused_before_it_is_sent() {
                     001000000000A02,Two,C-2,low,\n\
                     001000000000A03,Three,C-3,high,012Hs000000CustIAC\n";
     place.file("org/Account.csv", accounts_file);
+    // Its preview tells it already.
+    let preview = place.command(&["preview", "job"]);
+    for told in [
+        "3 read = 2 updated + 1 rejected",
+        "does not offer `high` in",
+    ] {
+        assert!(preview.stdout.contains(told), "`{told}`: {preview}");
+    }
     let run = place.run();
     assert_eq!(run.summary(), "3 read = 2 updated + 1 rejected", "{run}");
     let rejected = place.rejected(run.run());

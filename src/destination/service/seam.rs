@@ -109,6 +109,17 @@ pub(crate) trait Service: LookUp<Error = SystemError> {
         writes: &[ServiceWrite<'_>],
     ) -> Result<Vec<Reply>, SystemError>;
 
+    /// Which of these writes would be refused before they are sent, for what is known of their
+    /// records: the replies of those. Shape: one a write.
+    async fn refused_unsent(
+        &self,
+        _layout: &Layout,
+        _records: &DataFrame,
+        writes: &[ServiceWrite<'_>],
+    ) -> Result<Vec<Option<Reply>>, SystemError> {
+        Ok(vec![None; writes.len()])
+    }
+
     /// Waits for what this program asked of the account before and what is still being carried out
     /// there, so that it is not overtaken: before so many records are written, or looked at again
     /// because they are `in_doubt`.

@@ -87,7 +87,7 @@ fn unanswered(connection: &str) -> SystemError {
 /// The requests that carry out what was decided, each of one verb and of as many writes as it
 /// takes. Rows that go make room for what they held. `markers` are those of the records, if there
 /// are any.
-fn requests<'a>(
+pub(in crate::run) fn requests<'a>(
     service: &impl Service,
     effect: &Effect<'_>,
     decided: &'a Decided,

@@ -441,6 +441,19 @@ impl Service for SalesforceDestination {
             .collect())
     }
 
+    async fn refused_unsent(
+        &self,
+        layout: &Layout,
+        records: &DataFrame,
+        writes: &[ServiceWrite<'_>],
+    ) -> Result<Vec<Option<Reply>>, SystemError> {
+        if !kinds::counts(layout) {
+            return Ok(vec![None; writes.len()]);
+        }
+        let texts = Texts::of(self.session.connection(), layout, records)?;
+        self.unoffered(layout, &texts, writes).await
+    }
+
     async fn settle(
         &mut self,
         layout: &Layout,

@@ -36,6 +36,14 @@ impl Decided {
         }
     }
 
+    /// What is decided of records of which rows are made.
+    pub(crate) fn made(records: usize) -> Self {
+        Self {
+            decisions: vec![Decision::Insert; records],
+            ..Self::nothing(records)
+        }
+    }
+
     /// The same once more, to be shown once it is carried out.
     pub(crate) fn copied(&self) -> Self {
         let LookedUp {
