@@ -1,5 +1,5 @@
-//! Writing to a web API: calls, how close a run comes to what the latency of a call allows, and memory.
-//! The API is the practice Salesforce, in a process of its own, where each call takes a while.
+//! Writing to web APIs: calls, how close a run comes to what the latency of a call allows, and memory.
+//! The APIs are practices of the program, each in a process of its own, where each call takes a while.
 
 use std::fmt::Write;
 use std::fs;
@@ -17,26 +17,163 @@ use crate::servers::Folder;
 const LATENCY: Duration = Duration::from_millis(150);
 const WRITERS: u32 = 4;
 
-/// Files of the repository's practice org.
-const OBJECTS: [&str; 3] = ["Account.json", "User.json", "User.csv"];
+/// A web API, and what of it is written.
+struct Api {
+    kind: &'static str,
+    object: &'static str,
+    /// Which records are matched on, and which is written.
+    fields: [&'static str; 2],
+    /// Files of the repository's practice of it.
+    files: &'static [&'static str],
+    /// What its account is.
+    practice: &'static str,
+    /// The file of records, its first line, and the line of the record of a number.
+    records: (&'static str, &'static str, fn(u64) -> String),
+}
 
-/// What is measured: how a job is told to write.
-const WAYS: [(&str, &str); 3] = [
-    (
-        "collections of 200",
-        "[write_back.salesforce]\nbulk_from = 'never'\n",
+const SALESFORCE: Api = Api {
+    kind: "salesforce",
+    object: "Account",
+    fields: ["Customer_Id__c", "Health_Score__c"],
+    files: &["Account.json", "User.json", "User.csv"],
+    practice: "[org]\ndaily_calls = 1000000\n",
+    records: (
+        "Account.csv",
+        "Id,Name,Customer_Id__c,Strategic__c",
+        |number| format!("001{number:012},A{number},{},false", key(number)),
     ),
-    ("in bulk", "[write_back.salesforce]\nbulk_from = 2000\n"),
-    (
-        "one percent changed, last_written",
-        "[write_back.salesforce]\nbulk_from = 'never'\n",
+};
+
+const HUBSPOT: Api = Api {
+    kind: "hubspot",
+    object: "companies",
+    fields: ["account_id", "health_score"],
+    files: &[
+        "companies.json",
+        "contacts.json",
+        "deals.json",
+        "owners.csv",
+    ],
+    // As many calls as latency lets through: what is measured is not the portal's patience.
+    practice: "[portal]\ndaily_calls = 1000000\nten_seconds_calls = 100000\n",
+    records: ("companies.csv", "hs_object_id,name,account_id", |number| {
+        format!("{},A{number},{}", 1_000_000 + number, key(number))
+    }),
+};
+
+const DATAVERSE: Api = Api {
+    kind: "dataverse",
+    object: "account",
+    fields: ["cr_customerid", "cr_healthscore"],
+    files: &[
+        "account.json",
+        "contact.json",
+        "systemuser.json",
+        "systemuser.csv",
+        "team.json",
+    ],
+    practice: "",
+    records: (
+        "account.csv",
+        "accountid,name,cr_customerid,cr_strategic",
+        |number| {
+            format!(
+                "00000000-0000-4000-8000-{number:012},A{number},{},false",
+                key(number)
+            )
+        },
     ),
+};
+
+const BULLHORN: Api = Api {
+    kind: "bullhorn",
+    object: "Candidate",
+    fields: ["externalID", "customText1"],
+    files: &[
+        "Candidate.json",
+        "ClientContact.json",
+        "ClientCorporation.json",
+        "CorporateUser.json",
+        "CorporateUser.csv",
+        "JobOrder.json",
+        "JobSubmission.json",
+        "Note.json",
+        "NoteEntity.json",
+        "Skill.json",
+    ],
+    practice: "[corporation]\ncalls_per_minute = 0\ncalls_per_month = 10000000\n",
+    records: (
+        "Candidate.csv",
+        "id,externalID,firstName,lastName,name,status,isDeleted",
+        |number| {
+            format!(
+                "{},{},A,B{number},A B{number},Active,false",
+                1_000 + number,
+                key(number)
+            )
+        },
+    ),
+};
+
+fn key(number: u64) -> String {
+    format!("C-{number:08}")
+}
+
+/// How a job is told to write to an API.
+struct Way {
+    api: &'static Api,
+    name: &'static str,
+    settings: &'static str,
+    /// Of all records, one in so many is written.
+    share: u64,
+    /// Whether a run before it wrote all but one percent.
+    is_next: bool,
+}
+
+const COLLECTIONS: &str = "[write_back.salesforce]\nbulk_from = 'never'\n";
+
+const WAYS: [Way; 8] = [
+    Way::all(&SALESFORCE, "collections of 200", COLLECTIONS),
+    Way::all(
+        &SALESFORCE,
+        "in bulk",
+        "[write_back.salesforce]\nbulk_from = 2000\n",
+    ),
+    Way::next(&SALESFORCE, COLLECTIONS),
+    Way::all(&HUBSPOT, "batches of 100", ""),
+    Way::next(&HUBSPOT, ""),
+    Way::all(&DATAVERSE, "batches", ""),
+    Way::next(&DATAVERSE, ""),
+    // It takes a call for each record.
+    Way {
+        share: 10,
+        ..Way::all(&BULLHORN, "one by one, a tenth", "")
+    },
 ];
+
+impl Way {
+    const fn all(api: &'static Api, name: &'static str, settings: &'static str) -> Self {
+        Self {
+            api,
+            name,
+            settings,
+            share: 1,
+            is_next: false,
+        }
+    }
+
+    const fn next(api: &'static Api, settings: &'static str) -> Self {
+        Self {
+            is_next: true,
+            ..Self::all(api, "one percent changed, last_written", settings)
+        }
+    }
+}
 
 /// A line for each way of writing so many records.
 pub(crate) fn measure(records: u64, root: &Folder) -> Result<String, Fault> {
     let mut lines = format!(
-        "{records} records, {} ms a call, {WRITERS} in flight\n{:<36} {:>8} {:>7} {:>9} {:>9} {:>7} {:>10}\n",
+        "{records} records, {} ms a call, {WRITERS} in flight\n{:<46} {:>8} {:>7} {:>9} {:>9} {:>7} {:>10}\n",
         LATENCY.as_millis(),
         "",
         "updated",
@@ -46,11 +183,12 @@ pub(crate) fn measure(records: u64, root: &Folder) -> Result<String, Fault> {
         "ratio",
         "memory"
     );
-    for (name, settings) in WAYS {
+    for way in WAYS {
         let folder = root.folder()?;
-        let place = Place::make(folder.path(), records, settings)?;
+        let records = records / way.share;
+        let place = Place::make(folder.path(), records, &way)?;
         let _practice = Practice::start(&place.folder)?;
-        let ran = match name.contains("last_written") {
+        let ran = match way.is_next {
             false => place.run()?,
             true => {
                 place.run()?;
@@ -58,7 +196,7 @@ pub(crate) fn measure(records: u64, root: &Folder) -> Result<String, Fault> {
                 place.run()?
             }
         };
-        lines += &line(name, &ran)?;
+        lines += &line(&format!("{}: {}", way.api.kind, way.name), &ran)?;
     }
     Ok(lines)
 }
@@ -79,50 +217,57 @@ fn line(name: &str, ran: &Ran) -> Result<String, Fault> {
     let taken = ran.sample.elapsed.as_secs_f64();
     let memory = ran.sample.peak as f64 / f64::from(1 << 20);
     Ok(format!(
-        "{name:<36} {:>8} {:>7} {taken:>9.1} {best:>9.1} {:>5.0} % {memory:>6.0} MiB\n",
+        "{name:<46} {:>8} {:>7} {taken:>9.1} {best:>9.1} {:>5.0} % {memory:>6.0} MiB\n",
         done.updated,
         calls,
         best * 100.0 / taken
     ))
 }
 
-/// A project with a practice org.
+/// A project with a practice of its own.
 struct Place {
     folder: PathBuf,
 }
 
 impl Place {
-    fn make(folder: &Path, records: u64, settings: &str) -> Result<Self, Fault> {
+    fn make(folder: &Path, records: u64, way: &Way) -> Result<Self, Fault> {
+        let Api {
+            kind,
+            object,
+            fields: [key_field, written],
+            files,
+            practice,
+            records: (file, header, line_of),
+        } = *way.api;
         for part in ["org", "sql", "schedules", "data"] {
             fs::create_dir_all(folder.join(part))?;
         }
-        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/salesforce");
-        for file in OBJECTS {
-            fs::copy(repository.join(file), folder.join("org").join(file))?;
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+        for file in files {
+            let from = fixtures.join(kind).join(file);
+            fs::copy(from, folder.join("org").join(file))?;
         }
-        let mut accounts = String::from("Id,Name,Customer_Id__c,Strategic__c\n");
+        let mut held = format!("{header}\n");
         for number in 0..records {
-            writeln!(accounts, "001{number:012},A{number},C-{number:08},false")?;
+            writeln!(held, "{}", line_of(number))?;
         }
-        fs::write(folder.join("org/Account.csv"), accounts)?;
-        fs::write(
-            folder.join("org/practice.toml"),
-            "[org]\ndaily_calls = 1000000\n",
-        )?;
+        fs::write(folder.join("org").join(file), held)?;
+        fs::write(folder.join("org/practice.toml"), practice)?;
         fs::write(
             folder.join("writeback.toml"),
             format!(
-                "[connections.files]\nkind = 'files'\nfolder = 'data'\n\n[connections.crm]\nkind = 'salesforce'\npractice = 'org'\nwriters = {WRITERS}\n"
+                "[connections.files]\nkind = 'files'\nfolder = 'data'\n\n[connections.crm]\nkind = '{kind}'\npractice = 'org'\nwriters = {WRITERS}\n"
             ),
         )?;
         fs::write(
             folder.join("sql/scores.sql"),
             "CREATE TABLE scores (id VARCHAR(18) PRIMARY KEY, score DECIMAL(5,2));\n",
         )?;
+        let settings = way.settings;
         fs::write(
             folder.join("schedules/job.toml"),
             format!(
-                "[[write_back]]\nname = 'scores'\nschema = 'sql/scores.sql'\nsource = 'files'\ndestination = 'crm'\ntable = 'Account'\ncompare = 'last_written'\n\n[write_back.fields]\nCustomer_Id__c = 'id'\nHealth_Score__c = 'score'\n\n{settings}"
+                "[[write_back]]\nname = 'scores'\nschema = 'sql/scores.sql'\nsource = 'files'\ndestination = 'crm'\ntable = '{object}'\ncompare = 'last_written'\n\n[write_back.fields]\n{key_field} = 'id'\n{written} = 'score'\n\n{settings}"
             ),
         )?;
         let place = Self {
@@ -137,7 +282,7 @@ impl Place {
         let mut scores = String::from("id,score\n");
         for number in 0..records {
             let half = if differs(number) { 75 } else { 50 };
-            writeln!(scores, "C-{number:08},{}.{half}", number % 100)?;
+            writeln!(scores, "{},{}.{half}", key(number), number % 100)?;
         }
         Ok(fs::write(self.folder.join("data/scores.csv"), scores)?)
     }

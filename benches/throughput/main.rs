@@ -46,7 +46,7 @@ const TIMES_LARGER: u64 = 10;
 #[derive(Debug, Parser)]
 #[command(name = "throughput", bin_name = "cargo bench --", after_help = EXAMPLES)]
 struct Options {
-    /// `api` measures a web API instead of databases: 10 000 records unless `--records` says otherwise;
+    /// `api` measures web APIs instead of databases: 10 000 records unless `--records` says otherwise;
     /// `realtime` measures requests: what they take beyond the destination's own, and how many a second
     #[arg(value_enum)]
     what: Option<What>,
@@ -96,7 +96,7 @@ const API_RECORDS: u64 = 10_000;
 
 const EXAMPLES: &str = "Examples:
   cargo bench                                          everything; about twenty minutes
-  cargo bench -- api                                   a web API: calls, latency and memory
+  cargo bench -- api                                   web APIs: calls, latency and memory
   cargo bench -- realtime                              requests: added latency, and how many a second
   cargo bench -- --quick
   cargo bench -- --only postgres,unchanged --repeats 9
