@@ -938,7 +938,7 @@ mod mistakes {
         assert_eq!(job_with(&[(table, &churn), key]), "");
         let stamped = format!("{churn}matching = \"upsert\"\n");
         insta::assert_snapshot!(job_with(&[(table, &stamped), key]), @r#"
-        schedules/weekly.toml:13:1: `found_by` finds rows that are there, and `matching = "upsert"` makes some
+        schedules/weekly.toml:12:1: `found_by` finds rows that are there, and `matching = "upsert"` makes some
           hint: leave `matching` out, or make rows with `steps`, which have `exists_by`
         "#);
         let (_, others) = found_by("[\"SCORE_SOURCE\", \"HEALTH_SCORE\"]");
@@ -948,18 +948,18 @@ mod mistakes {
             "{ column = \"churn_risk\", on_conflict = \"keep\", realtime = true }",
         );
         insta::assert_snapshot!(job_with(&[(table, &compared), key, kept]), @r#"
-        schedules/weekly.toml:14:1: `compare` means nothing beside `found_by`
+        schedules/weekly.toml:13:1: `compare` means nothing beside `found_by`
           hint: leave it out: rows are looked up to be found
-        schedules/weekly.toml:19:1: `HEALTH_SCORE` is what a row is found by, and is never written
+        schedules/weekly.toml:18:1: `HEALTH_SCORE` is what a row is found by, and is never written
           hint: name its column, and nothing else
-        schedules/weekly.toml:20:1: `CHURN_RISK` cannot be written in real time: requests find rows by their key, and this one is found by `found_by`
+        schedules/weekly.toml:19:1: `CHURN_RISK` cannot be written in real time: requests find rows by their key, and this one is found by `found_by`
           hint: leave `realtime` out
-        schedules/weekly.toml:21:1: `SCORE_SOURCE` is the same for every record, and a row is found by it
+        schedules/weekly.toml:20:1: `SCORE_SOURCE` is the same for every record, and a row is found by it
           hint: give it a column of the schema
         "#);
         let (_, unknown) = found_by("\"CHURN\"");
         insta::assert_snapshot!(job_with(&[(table, &unknown), key]), @r#"
-        schedules/weekly.toml:13:12: there is no field `CHURN`
+        schedules/weekly.toml:12:12: there is no field `CHURN`
           hint: its fields are `HEALTH_SCORE`, `CHURN_RISK`, `SCORE_SOURCE`, `SCORED_AT`, `RISK_LABEL`
         "#);
     }

@@ -281,12 +281,14 @@ impl<'a> Meeting<'a> {
             );
             let names = || references.iter().flat_map(ReferenceColumn::names);
             let parts: Vec<&str> = self.object.parts_of(&step.text).collect();
-            let others = || match (parts.is_empty(), references.is_empty()) {
-                (false, _) => format!("its parts are {}", quoted_list(parts)),
-                (true, true) => "no column of it is a reference".to_owned(),
-                (true, false) => format!("references are {}", quoted_list(names())),
+            let others = || match references.is_empty() {
+                true => "no column of it is a reference".to_owned(),
+                false => format!("references are {}", quoted_list(names())),
             };
-            let hint = did_you_mean(&step.text, names()).unwrap_or_else(others);
+            let hint = match parts.is_empty() {
+                false => format!("its parts are {}", quoted_list(parts)),
+                true => did_you_mean(&step.text, names()).unwrap_or_else(others),
+            };
             self.mistake(path.location, message, Some(hint));
             return None;
         };

@@ -188,7 +188,7 @@ ignore = ["first_name", "last_name", "job_id", "referrer"]
 
 [write_back.fields]
 email = "email"
-source = { string = "Sense Referral", when = "if_empty" }
+source = { string = "Sense Referral" }
 "#;
     let place = place(LATE, job);
     let run = place.run();

@@ -123,7 +123,8 @@ struct Varying {
     /// What values are made to fit: the column, or else that of another object, in which the value
     /// is looked up before it is written.
     fits: ObjectColumn,
-    rejects_null: bool,
+    /// Why a record that brings none is rejected, if it is.
+    rejects_null: Option<&'static str>,
     /// Whether it is of the match key and its column drops the blanks at a text's end: a row made
     /// of such a key is never found by it.
     rejects_blanks: bool,
@@ -352,11 +353,10 @@ impl Varying {
     fn values(&self, conformed: &DataFrame, zones: Zones) -> Converted {
         let converted = self.converted(conformed, zones);
         let mut converted = converted.unwrap_or_else(|misfit| self.never_fits(conformed, &misfit));
-        if self.rejects_null {
-            converted.faults.extend(nulls_at_fault(
-                &converted.values,
-                "NULL in a NOT NULL column",
-            ));
+        if let Some(why) = self.rejects_null {
+            converted
+                .faults
+                .extend(nulls_at_fault(&converted.values, why));
         }
         if self.rejects_blanks {
             converted

@@ -115,7 +115,7 @@ impl<'a> Planner<'a> {
             match route {
                 Some(Route::Varying(mut varying)) => {
                     varying.column.name = about_column(&varying.column.name);
-                    varying.rejects_null = true;
+                    varying.rejects_null = Some("it is empty, and a row is found by it");
                     routes.push(*varying);
                 }
                 Some(Route::Constant { .. } | Route::Later { .. }) => {
@@ -426,7 +426,9 @@ impl<'a> Planner<'a> {
             from,
             column: column.clone(),
             fits: fits.clone(),
-            rejects_null: self.rejects_null(field, column),
+            rejects_null: self
+                .rejects_null(field, column)
+                .then_some("NULL in a NOT NULL column"),
             rejects_blanks: false,
         };
         if let Err(misfit) = varying.convert_nothing(self.zones) {
