@@ -4,6 +4,7 @@
 mod ahead;
 mod numeric;
 mod statement;
+mod texts;
 mod values;
 
 use polars::prelude::{DataFrame, Series};
@@ -11,6 +12,7 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::{Arguments, Row};
 
 use self::statement::{Reach, Statement};
+use self::texts::Texts;
 use self::values::Bounds;
 use super::ahead::{Ahead, is_plain, read_fields};
 use super::seam::{
@@ -630,20 +632,20 @@ fn read_found(
             return Ok(None);
         }
         column += 1;
-        Ok(Some(
-            row.try_get::<Option<Vec<Option<String>>>, _>(column)?
-                .unwrap_or_default(),
-        ))
+        Texts::of(row, column).map(Some)
     });
-    let images = images.collect::<Result<Vec<_>, sqlx::Error>>()?;
+    let mut images = images.collect::<Result<Vec<_>, sqlx::Error>>()?;
     let wanted = ordinals
         .iter()
         .filter(|ordinal| before.is_of(**ordinal > 0));
-    for (image, ordinal) in wanted.enumerate() {
-        let values = images
-            .iter()
-            .map(|held| held.as_ref()?.get(image)?.as_deref());
-        answer.before.push(record_of(ordinal.abs())?, values);
+    let mut values = Vec::with_capacity(images.len());
+    for ordinal in wanted {
+        values.clear();
+        for held in &mut images {
+            values.push(held.as_mut().map_or(Ok(None), Texts::next)?);
+        }
+        let record = record_of(ordinal.abs())?;
+        answer.before.push(record, values.iter().copied());
     }
     Ok(answer.finish())
 }

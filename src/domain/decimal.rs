@@ -49,14 +49,12 @@ impl<'a> Decimal<'a> {
     /// `+.5`, `1e-7`.
     pub(crate) fn parse(text: &'a str) -> Result<Self, NotDecimal> {
         let (negative, unsigned) = split_sign(text);
-        let (mantissa, exponent) = match unsigned.find(['e', 'E']) {
-            Some(at) => (
-                unsigned.get(..at).unwrap_or_default(),
-                Some(unsigned.get(at + 1..).unwrap_or_default()),
-            ),
+        let (mantissa, exponent) = match split_at(unsigned, |byte| matches!(byte, b'e' | b'E')) {
+            Some((mantissa, exponent)) => (mantissa, Some(exponent)),
             None => (unsigned, None),
         };
-        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let point = split_at(mantissa, |byte| byte == b'.');
+        let (whole, fraction) = point.unwrap_or((mantissa, ""));
         if whole.is_empty() && fraction.is_empty() || !are_digits(whole) || !are_digits(fraction) {
             return Err(not_decimal(unsigned));
         }
@@ -293,6 +291,12 @@ pub(crate) fn is_canonical(text: &str, size: Option<DecimalSize>) -> bool {
         }
     };
     is_plain && fits
+}
+
+/// What stands before and after the first such character of ASCII.
+fn split_at(text: &str, is_it: impl Fn(u8) -> bool) -> Option<(&str, &str)> {
+    let at = text.bytes().position(is_it)?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
 }
 
 fn split_sign(text: &str) -> (bool, &str) {

@@ -15,6 +15,7 @@ use polars::prelude::{
     ChunkFullNull, Column, DataFrame, DataType, Field, IntoColumn, ParquetCompression,
     ParquetWriter, PolarsResult, Schema, StringChunked,
 };
+use polars_parquet::write::ZstdLevel;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::task::block_in_place;
@@ -241,6 +242,9 @@ fn line(record: u64, key: &str, reason: &str) -> [String; 3] {
     ]
 }
 
+/// The fastest level of ZSTD.
+const FASTEST_LEVEL: i32 = 1;
+
 /// Writes rows as row groups.
 struct RowsWriter<'file> {
     writer: BatchedWriter<NotingFile<'file>>,
@@ -256,8 +260,10 @@ impl<'file> RowsWriter<'file> {
             file: aside.file(),
             refusal: refusal.clone(),
         };
+        // It is written while records are, and read by people now and then.
+        let compression = ParquetCompression::Zstd(ZstdLevel::try_new(FASTEST_LEVEL).ok());
         let writer = ParquetWriter::new(file)
-            .with_compression(ParquetCompression::Zstd(None))
+            .with_compression(compression)
             .batched(&schema());
         Ok(Self {
             writer: writer.map_err(|error| refusal.explain(path, error))?,
