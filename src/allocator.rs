@@ -3,20 +3,25 @@
 //! freed, and how much that is differs from run to run: a preview of wide rows held between 120 and
 //! 240 MiB where it needs 75 to 180. Fixing that size is possible from outside only, before the
 //! program begins: so it starts itself anew, in the same process, with the variable set. Sources:
-//! mallopt(3), `M_MMAP_THRESHOLD` and `MALLOC_MMAP_THRESHOLD_`.
+//! mallopt(3), `M_MMAP_THRESHOLD` and `M_TRIM_THRESHOLD`, and the variables of their names.
 
 use std::ffi::OsStr;
 use std::process::Command;
 
-/// From how many bytes memory is mapped: buffers of columns and batches, and nothing smaller.
-const MAPPED_FROM_BYTES: &str = "262144";
+/// From how many bytes memory is mapped: buffers of wide rows, and nothing smaller. Mapping is paid
+/// for page by page: from 256 KiB on, where a batch's columns of narrow rows are mapped too, it was
+/// a tenth of a run's processor time.
+const MAPPED_FROM_BYTES: (&str, &str) = ("MALLOC_MMAP_THRESHOLD_", "1048576");
 
-const THRESHOLD: &str = "MALLOC_MMAP_THRESHOLD_";
+/// How much of what was freed is kept at the end of what is not mapped.
+const KEPT_BYTES: (&str, &str) = ("MALLOC_TRIM_THRESHOLD_", "8388608");
+
+const FIXED: [(&str, &str); 2] = [MAPPED_FROM_BYTES, KEPT_BYTES];
 
 /// What a user sets who tunes the allocator; it is left as it is then.
-const TUNABLES: [&str; 3] = [THRESHOLD, "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES"];
+const TUNABLES: [&str; 3] = [MAPPED_FROM_BYTES.0, KEPT_BYTES.0, "GLIBC_TUNABLES"];
 
-/// Starts this program anew with the size fixed, and does not return; where that is done already,
+/// Starts this program anew with these sizes fixed, and does not return; where that is done already,
 /// the user tunes the allocator, or it cannot be done, nothing happens.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub(crate) fn fix_threshold() {
@@ -32,21 +37,25 @@ pub(crate) fn fix_threshold() {
     let refused = Command::new(program)
         .arg0(name)
         .args(arguments)
-        .env(THRESHOLD, MAPPED_FROM_BYTES)
+        .envs(FIXED)
         .exec();
     // The program may have been replaced or removed since it was started: it works all the same,
     // and keeps more memory.
     drop(refused);
 }
 
-/// Other allocators know no such size.
+/// Other allocators know no such sizes.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub(crate) fn fix_threshold() {}
 
 /// Keeps from another program what was set for this one alone.
 pub(crate) fn keep_from(command: &mut Command) -> &mut Command {
-    if std::env::var_os(THRESHOLD).as_deref() == Some(OsStr::new(MAPPED_FROM_BYTES)) {
-        command.env_remove(THRESHOLD);
+    let is_ours =
+        |(name, bytes): (&str, &str)| std::env::var_os(name).as_deref() == Some(OsStr::new(bytes));
+    if FIXED.into_iter().all(is_ours) {
+        for (name, _) in FIXED {
+            command.env_remove(name);
+        }
     }
     command
 }

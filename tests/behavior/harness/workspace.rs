@@ -428,7 +428,7 @@ impl Workspace {
         self.prepared_as(env!("CARGO_BIN_EXE_writeback"), arguments)
     }
 
-    /// The allocator's threshold is what the program would give itself, by starting anew: a tenth of
+    /// The allocator's thresholds are what the program would give itself, by starting anew: a tenth of
     /// what a short command takes. Tests of memory leave that to it.
     fn prepared_as(&self, program: &str, arguments: &[&str]) -> assert_cmd::Command {
         let mut command = assert_cmd::Command::new(program);
@@ -439,7 +439,8 @@ impl Workspace {
         command
             .env_remove("RUST_LOG")
             .env_remove("TZ")
-            .env("MALLOC_MMAP_THRESHOLD_", "262144")
+            .env("MALLOC_MMAP_THRESHOLD_", "1048576")
+            .env("MALLOC_TRIM_THRESHOLD_", "8388608")
             .env("NO_COLOR", "1")
             .env("COLUMNS", "200")
             .env("CRM_PASSWORD", PASSWORD);
