@@ -960,7 +960,7 @@ mod mistakes {
         let (_, unknown) = found_by("\"CHURN\"");
         insta::assert_snapshot!(job_with(&[(table, &unknown), key]), @r#"
         schedules/weekly.toml:12:12: there is no field `CHURN`
-          hint: its fields are `HEALTH_SCORE`, `CHURN_RISK`, `SCORE_SOURCE`, `SCORED_AT`, `RISK_LABEL`
+          hint: did you mean `CHURN_RISK`?
         "#);
     }
 

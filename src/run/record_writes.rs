@@ -286,7 +286,9 @@ impl<'a> Search<'a> {
                 is_earlier: write.sending < begin,
             });
         }
-        all.writes.sort_by_key(|write| write.sending);
+        // A run that kept nothing stands behind what the runs before it sent last.
+        all.writes
+            .sort_by_key(|write| (write.sending, write.run.id.run));
         Ok(all)
     }
 
