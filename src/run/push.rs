@@ -262,7 +262,7 @@ impl Push<'_> {
             while under_way.len() < at_once
                 && let Some(partition) = partitions.next()
             {
-                under_way.push_back(self.met(partition, ahead.as_deref()));
+                under_way.push_back(self.met(partition, ahead.as_ref()));
             }
             let Some(met) = under_way.next().await else {
                 break;
@@ -292,18 +292,23 @@ impl Push<'_> {
         Ok((pushed, held_up))
     }
 
-    /// A partition, and which of its records are unchanged, where rows are read ahead.
+    /// A partition, and which of its records are unchanged, where rows are read ahead: by a task of
+    /// its own, which goes on while nobody looks at this, for it may hold what writers wait for, and
+    /// nobody looks while these take no more batches.
     async fn met(
         &self,
         partition: usize,
-        ahead: Option<&ReadingAhead>,
+        ahead: Option<&Arc<ReadingAhead>>,
     ) -> Result<(usize, Partition, Option<Arc<Unchanged>>), PushError> {
         let loaded =
             block_in_place(|| load(self.assignment, self.package, partition, self.id.run))?;
         let unchanged = match ahead {
             Some(ahead) => {
                 let complete = self.assignment.contents.complete(&loaded.records);
-                ahead.unchanged(partition, &complete).await
+                let ahead = Arc::clone(ahead);
+                let mut reading = JoinSet::new();
+                reading.spawn(async move { ahead.unchanged(partition, &complete).await });
+                reading.join_next().await.transpose()?.flatten()
             }
             None => None,
         };

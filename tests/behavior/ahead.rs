@@ -3,6 +3,7 @@
 //! and rows are what they are where every record is looked up.
 
 use std::fs::File;
+use std::time::{Duration, Instant};
 
 use polars::prelude::{ParquetReader, SerReader};
 
@@ -11,6 +12,8 @@ use crate::values::TRIPS;
 
 /// How many records there must be for rows to be read ahead.
 const AHEAD_FROM: &str = "WRITEBACK_AHEAD_FROM";
+const PATIENCE: Duration = Duration::from_secs(60);
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 const ALWAYS: &[(&str, &str)] = &[(AHEAD_FROM, "1")];
 const NEVER: &[(&str, &str)] = &[(AHEAD_FROM, "1000000")];
 
@@ -225,4 +228,53 @@ fn what_was_sent_and_not_known_to_be_written_is_told_as_it_was_sent() {
     assert_eq!(ran.summary(), "4 read = 1 updated + 3 unchanged", "{ran}");
     let expected = ["A1,updated", "A2,unchanged", "A3,unchanged", "A4,unchanged"];
     assert_eq!(outcomes(&place, ran.run()), expected);
+}
+
+/// Whoever waits for the file's lock while nobody takes its rows would keep it from all others of
+/// its run: those who read ahead wait for it as those do who write.
+#[test]
+fn a_file_that_others_keep_writing_to_holds_up_no_run_that_reads_ahead() {
+    const RECORDS: usize = 1_500;
+    const OTHERS: usize = 40;
+    let note = "n".repeat(20_000);
+    let columns = "id INTEGER PRIMARY KEY, score INTEGER, note TEXT";
+    let rows = (0..RECORDS).map(|id| format!("{id},1,\n"));
+    let sent = (0..RECORDS).map(|id| format!("{id},2,{note}\n"));
+    let place = Workspace::on(Server::Sqlite);
+    place.table(
+        "accounts",
+        columns,
+        &format!("id,score,note\n{}", rows.collect::<String>()),
+    );
+    place.scores(
+        columns,
+        &format!("id,score,note\n{}", sent.collect::<String>()),
+    );
+    place.job("batch_size = 10", FIELDS);
+    place.execute("PRAGMA journal_mode = WAL");
+    place.execute("CREATE TABLE others (n INTEGER)");
+    let arguments = ["run", "job", "--json"];
+    let mut child = place.start_with(&arguments, ALWAYS);
+    for _ in 0..OTHERS {
+        place.execute(
+            "INSERT INTO others WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 300000) \
+             SELECT max(n) FROM c",
+        );
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while child.try_wait().expect("a child").is_none() {
+        if Instant::now() > deadline {
+            child.kill().expect("it still runs");
+            panic!("nobody writes any more, and the run does not end");
+        }
+        std::thread::sleep(LOOK_INTERVAL);
+    }
+    let ran = Ran::of(&arguments, &child.wait_with_output().expect("it ended"));
+    assert_eq!(
+        ran.summary(),
+        format!("{RECORDS} read = {RECORDS} updated"),
+        "{ran}"
+    );
+    let others = place.query("SELECT count(*) AS n FROM others");
+    assert_eq!(others, format!("n\n{OTHERS}\n"), "they wrote, too");
 }

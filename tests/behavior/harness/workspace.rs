@@ -449,12 +449,22 @@ impl Workspace {
 
     /// Starts the program and lets it run beside the test.
     pub(crate) fn start(&self, arguments: &[&str]) -> std::process::Child {
+        self.start_with(arguments, &[])
+    }
+
+    /// As [`Workspace::start`], in an environment with these variables.
+    pub(crate) fn start_with(
+        &self,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> std::process::Child {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_writeback"));
         command
             .args(arguments)
             .current_dir(self.folder.path())
             .env("CRM_PASSWORD", PASSWORD)
-            .env_remove("RUST_LOG");
+            .env_remove("RUST_LOG")
+            .envs(environment.iter().copied());
         command
             .stdout(std::process::Stdio::piped())
             .stderr(std::process::Stdio::piped());
