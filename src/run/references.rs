@@ -528,7 +528,13 @@ impl<'a> Meeting<'a> {
         let fixed = match &field.value {
             FieldValue::String(label) => Some(label),
             value if value.columns().is_empty() => return ValuesSeen::new(),
-            _ => None,
+            FieldValue::Column(_)
+            | FieldValue::Method(_)
+            | FieldValue::Text { .. }
+            | FieldValue::Answer { .. }
+            | FieldValue::IdOf(_)
+            | FieldValue::About
+            | FieldValue::Marker(_) => None,
         };
         if fixed.is_some_and(|label| words.contains(label)) {
             return ValuesSeen::new();

@@ -129,7 +129,7 @@ mod tests {
     fn whatever_is_cut_off_or_no_text_is_an_error() {
         let whole = array(&[Some("12.50"), Some("low")]);
         for end in 0..whole.len() {
-            let read = Texts::sent(&whole[..end]).and_then(|mut texts| {
+            let read = Texts::sent(whole.get(..end).unwrap()).and_then(|mut texts| {
                 texts.next()?;
                 texts.next()
             });
