@@ -24,7 +24,7 @@ const TUNABLES: [&str; 3] = [MAPPED_FROM_BYTES.0, KEPT_BYTES.0, "GLIBC_TUNABLES"
 /// Starts this program anew with these sizes fixed, and does not return; where that is done already,
 /// the user tunes the allocator, or it cannot be done, nothing happens.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-pub(crate) fn fix_threshold() {
+pub(crate) fn fix_thresholds() {
     use std::os::unix::process::CommandExt;
 
     if TUNABLES.iter().any(|name| std::env::var_os(name).is_some()) {
@@ -46,7 +46,7 @@ pub(crate) fn fix_threshold() {
 
 /// Other allocators know no such sizes.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-pub(crate) fn fix_threshold() {}
+pub(crate) fn fix_thresholds() {}
 
 /// Keeps from another program what was set for this one alone.
 pub(crate) fn keep_from(command: &mut Command) -> &mut Command {

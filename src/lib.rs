@@ -43,7 +43,7 @@ use crate::report::output;
 
 /// Runs the program with the arguments of this process; returns what it exits with.
 pub fn main() -> ExitCode {
-    allocator::fix_threshold();
+    allocator::fix_thresholds();
     room::guard_backtraces();
     commands::manual::complete();
     let cli = Cli::try_parse().unwrap_or_else(|error| refuse(error));

@@ -2,6 +2,7 @@
 //! records are updated in the order of their keys where an index leads to them.
 
 mod ahead;
+mod held;
 mod numeric;
 mod statement;
 mod texts;

@@ -229,6 +229,22 @@ fn expect_at_work(run: &RunEntry) -> Result<(), Refusal> {
     }
 }
 
+/// Writes down what was done here, or why not.
+pub(super) async fn recorded<T>(
+    house: &House,
+    frame: &Frame,
+    act: &str,
+    target: &str,
+    done: Result<T, Refusal>,
+) -> Result<T, Refusal> {
+    let result = match &done {
+        Ok(_) => "done",
+        Err(refusal) => refusal.title(),
+    };
+    record(house, frame, act, target, result).await?;
+    done
+}
+
 async fn record(
     house: &House,
     frame: &Frame,

@@ -15,10 +15,8 @@ use serde::Deserialize;
 use super::frame::Frame;
 use super::house::House;
 use super::refusal::Refusal;
-use super::{parts, paths};
-use crate::access::{
-    AccessError, AccessToken, PASSWORD_CHARACTERS_MIN, Passcode, Person, Standing,
-};
+use super::{acts, parts, paths};
+use crate::access::{AccessToken, PASSWORD_CHARACTERS_MIN, Passcode, Person, Standing};
 use crate::domain::access::Role;
 
 /// How long a token is good if nobody says otherwise.
@@ -53,24 +51,6 @@ fn told(name: &str, standing: &Standing) -> String {
     format!("{name}, {}{}", standing.role.name(), of.unwrap_or_default())
 }
 
-/// Writes down what was done, or why it was not, and returns what came of it.
-async fn recorded<T>(
-    house: &House,
-    frame: &Frame,
-    act: &str,
-    target: &str,
-    done: Result<T, AccessError>,
-) -> Result<T, Refusal> {
-    let result = match &done {
-        Ok(_) => "done".to_owned(),
-        Err(error) => error.to_string(),
-    };
-    let mut action = frame.caller.action(act, &result);
-    action.target = Some(target);
-    house.ledger.record_action(&action).await?;
-    Ok(done?)
-}
-
 /// Lets somebody in. Errors: the name is taken, or the password too short.
 pub(super) async fn add_person(
     house: &House,
@@ -85,14 +65,16 @@ pub(super) async fn add_person(
         .access
         .add_person(&new.name, &standing, password)
         .await;
-    recorded(house, frame, "add user", &target, added).await
+    let added = added.map_err(Refusal::from);
+    acts::recorded(house, frame, "add user", &target, added).await
 }
 
 /// Lets somebody in no more. Errors: there is nobody of that name.
 pub(super) async fn remove_person(house: &House, frame: &Frame, name: &str) -> Result<(), Refusal> {
     frame.caller.expect_every_job()?;
     let removed = house.access.remove_person(name).await;
-    recorded(house, frame, "remove user", name, removed).await
+    let removed = removed.map_err(Refusal::from);
+    acts::recorded(house, frame, "remove user", name, removed).await
 }
 
 /// Makes a token. Errors: the name is taken, or the duration is none.
@@ -113,21 +95,24 @@ pub(super) async fn add_token(
     let target = told(&new.name, &standing);
     let (role, job) = (standing.role, standing.job.as_deref());
     let made = house.access.add_token(&new.name, role, job, lasts).await;
-    recorded(house, frame, "add token", &target, made).await
+    let made = made.map_err(Refusal::from);
+    acts::recorded(house, frame, "add token", &target, made).await
 }
 
 /// Makes a token good for nothing. Errors: there is none of that name.
 pub(super) async fn remove_token(house: &House, frame: &Frame, name: &str) -> Result<(), Refusal> {
     frame.caller.expect_every_job()?;
     let removed = house.access.remove_token(name).await;
-    recorded(house, frame, "remove token", name, removed).await
+    let removed = removed.map_err(Refusal::from);
+    acts::recorded(house, frame, "remove token", name, removed).await
 }
 
 /// Ends a session. Errors: there is none of that number.
 pub(super) async fn end_session(house: &House, frame: &Frame, session: i64) -> Result<(), Refusal> {
     let target = format!("session {session}");
     let ended = house.access.end_session(session).await;
-    recorded(house, frame, "end session", &target, ended).await
+    let ended = ended.map_err(Refusal::from);
+    acts::recorded(house, frame, "end session", &target, ended).await
 }
 
 /// What a form for a person brings.

@@ -39,24 +39,6 @@ fn unfit(why: impl Into<String>) -> Refusal {
     Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, why)
 }
 
-/// Writes down what was done here, or why not.
-async fn record<T>(
-    house: &House,
-    frame: &Frame,
-    act: &str,
-    target: &str,
-    done: Result<T, Refusal>,
-) -> Result<T, Refusal> {
-    let result = match &done {
-        Ok(_) => "done",
-        Err(refusal) => refusal.title(),
-    };
-    let mut action = frame.caller.action(act, result);
-    action.target = Some(target);
-    house.ledger.record_action(&action).await?;
-    done
-}
-
 /// The page of rejected records that are like something: to take them again, or leave them alone.
 pub(super) async fn chosen_page(
     State(house): State<Arc<House>>,
@@ -218,7 +200,7 @@ pub(super) async fn ask_to_retry(
         ..NewRequest::new(key, RequestAct::Retry, job, &frame.caller.name)
     };
     let checked = expect_count(now, arguments.records);
-    record(house, frame, "retry", job, checked).await?;
+    acts::recorded(house, frame, "retry", job, checked).await?;
     Ok(house.ledger.request(&request).await?.0)
 }
 
@@ -317,7 +299,7 @@ pub(super) async fn park(
         [key] => format!("{job} / {name} / {key}"),
         _ => format!("{job} / {name}: {} records", keys.len()),
     };
-    record(house, frame, "park", &target, Ok(parked)).await
+    acts::recorded(house, frame, "park", &target, Ok(parked)).await
 }
 
 /// One record that is to be left alone.
@@ -368,7 +350,7 @@ pub(super) async fn lift(
         )),
         _ => Ok(()),
     };
-    record(
+    acts::recorded(
         house,
         frame,
         "lift",
@@ -457,7 +439,7 @@ pub(super) async fn ask_to_test(
     let look = looks::begin(house, frame, &asked).await?;
     let target = format!("{job} / {name} / {record_key}");
     let act = if rollback { "test" } else { "test and keep" };
-    record(house, frame, act, &target, Ok(look)).await
+    acts::recorded(house, frame, act, &target, Ok(look)).await
 }
 
 /// A cycle that is to be announced.
@@ -500,7 +482,7 @@ pub(super) async fn announce_cycle(
         Err(error) => return Err(unfit(error.to_string())),
     };
     let told = told.map_err(Refusal::from);
-    record(
+    acts::recorded(
         house,
         frame,
         "announce",
@@ -576,7 +558,7 @@ pub(super) async fn pause(
         paused_at: now,
     };
     house.ledger.pause(job, &pause).await?;
-    record(house, frame, "pause", job, Ok(pause)).await
+    acts::recorded(house, frame, "pause", job, Ok(pause)).await
 }
 
 pub(super) async fn resume_job(
@@ -598,7 +580,7 @@ pub(super) async fn resume(house: &House, frame: &Frame, job: &str) -> Result<()
             format!("job `{job}` is not paused"),
         )),
     };
-    record(house, frame, "resume", job, done).await
+    acts::recorded(house, frame, "resume", job, done).await
 }
 
 /// What pauses a job or ends that, for those who may.

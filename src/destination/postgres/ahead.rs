@@ -2,6 +2,7 @@
 //! it is. Sources: the `…_send` functions in `src/backend/utils/adt`, and
 //! <https://www.postgresql.org/docs/current/sql-copy.html> of the format.
 
+use super::held::{Held, split_held};
 use super::numeric;
 use crate::destination::ahead::{Ahead, HeldKey, SentValues};
 
@@ -21,9 +22,6 @@ pub(super) struct Copied {
     /// The beginning of a row whose end is still to come.
     pending: Vec<u8>,
 }
-
-/// A column of a row: its bytes, `None` for NULL.
-pub(super) type Held<'a> = Option<&'a [u8]>;
 
 impl Copied {
     /// Of rows of so many columns.
@@ -65,17 +63,9 @@ fn whole_row<'a>(bytes: &'a [u8], row: &mut Vec<Held<'a>>) -> Option<&'a [u8]> {
     row.clear();
     let (columns, mut rest) = bytes.split_first_chunk::<2>()?;
     for _ in 0..i16::from_be_bytes(*columns) {
-        let (length, after) = rest.split_first_chunk::<4>()?;
-        rest = after;
-        let held = match usize::try_from(i32::from_be_bytes(*length)) {
-            Ok(length) => {
-                let (held, after) = rest.split_at_checked(length)?;
-                rest = after;
-                Some(held)
-            }
-            Err(_) => None,
-        };
+        let (held, after) = split_held(rest)?;
         row.push(held);
+        rest = after;
     }
     Some(rest)
 }

@@ -1,13 +1,14 @@
 //! An array of texts as the server sends it, read where it stands: a batch's before-images are
 //! hundreds of thousands of values. Source: `array_send` in `src/backend/utils/adt/arrayfuncs.c`:
 //! the number of dimensions, whether there are NULLs, the type of the elements; the length and the
-//! first index of each dimension; of each element its length in bytes, -1 for NULL, and its bytes.
-//! All numbers have four bytes, the highest first.
+//! first index of each dimension; the elements. All numbers have four bytes, the highest first.
 
 use std::str;
 
 use sqlx::postgres::{PgRow, PgValueFormat, PgValueRef};
 use sqlx::{Row, ValueRef};
+
+use super::held::split_held;
 
 /// Of the numbers before the elements of an array of one dimension: how many dimensions there are,
 /// and how many elements.
@@ -16,6 +17,7 @@ const ELEMENTS: usize = 12;
 const HEADER_BYTES: usize = 20;
 
 /// The elements that are still to be read.
+#[derive(Default)]
 pub(super) struct Texts<'a> {
     bytes: &'a [u8],
     left: usize,
@@ -26,7 +28,7 @@ impl<'a> Texts<'a> {
     pub(super) fn of(row: &'a PgRow, column: usize) -> Result<Self, sqlx::Error> {
         let value: PgValueRef<'a> = row.try_get_raw(column)?;
         if value.is_null() {
-            return Ok(Self::in_bytes(&[]));
+            return Ok(Self::default());
         }
         match value.format() {
             PgValueFormat::Binary => Self::sent(value.as_bytes().map_err(sqlx::Error::Decode)?),
@@ -35,10 +37,12 @@ impl<'a> Texts<'a> {
     }
 
     fn sent(bytes: &'a [u8]) -> Result<Self, sqlx::Error> {
-        let number =
-            |at: usize| number(bytes.get(at..).unwrap_or_default()).map(|(number, _)| number);
+        let number = |at: usize| {
+            let number = bytes.get(at..)?.first_chunk()?;
+            Some(i32::from_be_bytes(*number))
+        };
         match number(DIMENSIONS) {
-            Some(0) => Ok(Self::in_bytes(&[])),
+            Some(0) => Ok(Self::default()),
             Some(1) => {
                 let elements = number(ELEMENTS).and_then(|number| usize::try_from(number).ok());
                 let left = elements.ok_or_else(cut_short)?;
@@ -50,34 +54,16 @@ impl<'a> Texts<'a> {
         }
     }
 
-    fn in_bytes(bytes: &'a [u8]) -> Self {
-        Self { bytes, left: 0 }
-    }
-
     /// The next element; `None` for NULL, and after the last one.
     pub(super) fn next(&mut self) -> Result<Option<&'a str>, sqlx::Error> {
         let Some(left) = self.left.checked_sub(1) else {
             return Ok(None);
         };
-        let (length, rest) = number(self.bytes).ok_or_else(cut_short)?;
-        self.left = left;
-        // Only NULL is shorter than nothing.
-        let Ok(length) = usize::try_from(length) else {
-            self.bytes = rest;
-            return Ok(None);
-        };
-        let (text, rest) = rest.split_at_checked(length).ok_or_else(cut_short)?;
-        self.bytes = rest;
-        str::from_utf8(text)
-            .map(Some)
-            .map_err(|error| sqlx::Error::Decode(error.into()))
+        let (held, rest) = split_held(self.bytes).ok_or_else(cut_short)?;
+        (self.bytes, self.left) = (rest, left);
+        let text = held.map(str::from_utf8).transpose();
+        text.map_err(|error| sqlx::Error::Decode(error.into()))
     }
-}
-
-/// A number at the beginning of bytes, and what follows it.
-fn number(bytes: &[u8]) -> Option<(i32, &[u8])> {
-    let (number, rest) = bytes.split_first_chunk()?;
-    Some((i32::from_be_bytes(*number), rest))
 }
 
 fn cut_short() -> sqlx::Error {
