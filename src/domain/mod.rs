@@ -3,6 +3,7 @@
 //! them.
 
 pub(crate) mod access;
+pub(crate) mod account_calls;
 pub(crate) mod alert;
 pub(crate) mod allowance;
 pub(crate) mod alteration;

@@ -10,6 +10,7 @@ use ureq::http::{HeaderMap, Method, Request as HttpRequest, Response as HttpResp
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body, Error, Timeout};
 
+use super::tally;
 use super::tokens::same_site;
 use crate::domain::certificate;
 use crate::user_file;
@@ -161,6 +162,8 @@ pub(crate) enum SendError {
 /// A client with connections of its own, which are kept from one request to the next.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
+    /// Whose calls its requests count as; `None`, nobody counts them.
+    connection: Option<Arc<str>>,
     agent: Agent,
     request_timeout: Duration,
 }
@@ -192,9 +195,16 @@ impl Client {
             builder.https_only(true)
         };
         Ok(Self {
+            connection: None,
             agent: builder.build().new_agent(),
             request_timeout: settings.request_timeout,
         })
+    }
+
+    /// Counts its requests as calls of a connection.
+    pub(crate) fn counted_of(self, connection: &str) -> Self {
+        let connection = Some(connection.into());
+        Self { connection, ..self }
     }
 
     /// As [`Client::send`], and goes where a host sends it on to (307, 308), the same request whole:
@@ -213,6 +223,9 @@ impl Client {
 
     /// Sends a request, once, and reads the answer whole.
     pub(crate) async fn send(&self, request: Request) -> Result<Response, SendError> {
+        if let Some(connection) = &self.connection {
+            tally::note_call(connection);
+        }
         let client = self.clone();
         let sent = tokio::task::spawn_blocking(move || client.send_blocking(&request)).await;
         sent.unwrap_or_else(|error| Err(SendError::Unanswered(error.to_string())))

@@ -57,8 +57,13 @@ impl CallMeter {
         })
     }
 
-    /// Counts one more call, unless it would be more than the share that may be used.
-    pub(super) fn take(&self, share: Percent, now: DateTime<Utc>) -> io::Result<Option<Spent>> {
+    /// Counts one more call, unless it would be more than the share that may be used; what is used
+    /// with it.
+    pub(super) fn take(
+        &self,
+        share: Percent,
+        now: DateTime<Utc>,
+    ) -> io::Result<Result<Usage, Spent>> {
         state::make_folder(&self.folder)?;
         let mut file = self.open()?;
         file.lock()?;
@@ -67,7 +72,7 @@ impl CallMeter {
         let mut counted = self.this_period(&bytes, now);
         let allowed = self.allowance.calls;
         if share.is_exceeded_by(u128::from(counted.used) + 1, allowed.into()) {
-            return Ok(Some(Spent {
+            return Ok(Err(Spent {
                 what: format!(
                     "{} of {} calls are used up, and {share} of them may be",
                     counted.used, self.allowance
@@ -82,7 +87,10 @@ impl CallMeter {
         file.rewind()?;
         file.set_len(0)?;
         file.write_all(&serde_json::to_vec(&counted)?)?;
-        Ok(None)
+        Ok(Ok(Usage {
+            used: counted.used,
+            allowed,
+        }))
     }
 
     fn this_period(&self, bytes: &[u8], now: DateTime<Utc>) -> Counted {
@@ -115,17 +123,18 @@ mod tests {
         let half = Percent::parse("50 %").expect("a share");
         let at = |text: &str| text.parse::<DateTime<Utc>>().expect("an instant");
         let november = at("2026-11-30T23:00:00Z");
-        for _ in 0..5 {
-            assert_eq!(meter().take(half, november).expect("counted"), None);
+        let used = |used| Ok(Usage { used, allowed: 10 });
+        for taken in 1..=5 {
+            assert_eq!(meter().take(half, november).expect("counted"), used(taken));
         }
         let spent = meter().take(half, november).expect("counted");
-        let spent = spent.expect("the sixth may not");
+        let spent = spent.expect_err("the sixth may not");
         assert_eq!(
             spent.what,
             "5 of 10 per month calls are used up, and 50 % of them may be"
         );
         assert!(spent.resumes.contains("2026-12-01 00:00 UTC"), "{spent:?}");
         let december = at("2026-12-01T00:00:00Z");
-        assert_eq!(meter().take(half, december).expect("counted"), None);
+        assert_eq!(meter().take(half, december).expect("counted"), used(1));
     }
 }

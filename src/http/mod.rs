@@ -6,6 +6,7 @@ mod meter;
 mod pace;
 mod quota;
 mod session;
+mod tally;
 mod tokens;
 
 pub(crate) use client::{Client, ClientSettings, HttpMethod, Request, Response, SendError};
@@ -13,4 +14,5 @@ pub(crate) use meter::CallMeter;
 pub(crate) use pace::{Bucket, delays};
 pub(crate) use quota::Usage;
 pub(crate) use session::{ApiManner, Judgement, Repeat, Session, SessionSettings};
+pub(crate) use tally::{CallTally, tallied_alike};
 pub(crate) use tokens::{Granted, LoginError, TokenFile, same_site};

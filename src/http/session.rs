@@ -2,7 +2,6 @@
 //! in, renewing, waiting, pacing and the quota are seen to here; what an answer means for them, the
 //! API's [`ApiManner`] says.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use chrono::Utc;
@@ -12,6 +11,7 @@ use super::client::{Client, ClientSettings, Request, Response, SendError};
 use super::meter::{CallMeter, Spent};
 use super::pace::{Bound, Bucket, DELAY_ASKED_MAX, delays};
 use super::quota::{Quota, Usage};
+use super::tally;
 use super::tokens::{Granted, Held, Keeper, LoginError, TokenFile};
 use crate::domain::connection::Secret;
 use crate::domain::error::SystemError;
@@ -117,8 +117,6 @@ pub(crate) struct Session<M> {
     bucket: Bucket,
     bound: Bound,
     quota: Quota,
-    /// Requests that were sent, but for those that log in.
-    sent: AtomicU64,
 }
 
 impl<M: ApiManner> Session<M> {
@@ -134,13 +132,12 @@ impl<M: ApiManner> Session<M> {
             )),
         })?;
         Ok(Self {
-            client,
+            client: client.counted_of(&settings.connection),
             manner,
             keeper: Keeper::default(),
             bucket: Bucket::new(settings.requests_per_second),
             bound: Bound::new(settings.requests_max),
             quota: Quota::new(settings.quota_share),
-            sent: AtomicU64::new(0),
             settings,
         })
     }
@@ -158,11 +155,6 @@ impl<M: ApiManner> Session<M> {
     /// Forgets the token, so that the next call logs in anew.
     pub(crate) async fn forget_token(&self) {
         self.keeper.forget().await;
-    }
-
-    /// Calls that this process made.
-    pub(crate) fn calls_made(&self) -> u64 {
-        self.sent.load(Ordering::Relaxed)
     }
 
     /// Logs in, unless that is done.
@@ -243,7 +235,6 @@ impl<M: ApiManner> Session<M> {
         request.url = format!("{}{}", held.granted.api_url, request.url);
         let (name, value) = self.manner.credentials(&held.granted.token);
         let request = request.with_header(name, value);
-        self.sent.fetch_add(1, Ordering::Relaxed);
         let answer = match self.manner.is_sent_on() {
             true => self.client.send_on(request).await,
             false => self.client.send(request).await,
@@ -254,6 +245,8 @@ impl<M: ApiManner> Session<M> {
             .and_then(|response| self.manner.usage(response))
         {
             self.quota.note(usage);
+            let worst = self.quota.usage().unwrap_or(usage);
+            tally::note_usage(&self.settings.connection, worst);
         }
         if let Some(most) = answer
             .as_ref()
@@ -271,8 +264,11 @@ impl<M: ApiManner> Session<M> {
             return Ok(());
         };
         match meter.take(self.quota.share(), Utc::now()) {
-            Ok(None) => Ok(()),
-            Ok(Some(Spent { what, resumes })) => Err(self.quota_spent(what, resumes)),
+            Ok(Ok(usage)) => {
+                tally::note_usage(&self.settings.connection, usage);
+                Ok(())
+            }
+            Ok(Err(Spent { what, resumes })) => Err(self.quota_spent(what, resumes)),
             Err(source) => Err(SystemError::Failed {
                 connection: self.settings.connection.clone(),
                 doing: "counting its calls".to_owned(),

@@ -8,6 +8,7 @@ use serde::Serialize;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
+use super::account_calls::calls_of;
 use super::canaries::PassedCanary;
 use super::codec::{count, cycle, json_text, moment, span};
 use super::error::{Answer, Fault, LedgerError};
@@ -16,6 +17,7 @@ use super::outcomes::{self, Rejections};
 use super::sqlite::Ledger;
 use super::status::RunStatus;
 use crate::database::audited;
+use crate::domain::account_calls::AccountCalls;
 use crate::domain::guard::Objection;
 use crate::domain::outcome::Tally;
 
@@ -41,6 +43,8 @@ pub(crate) struct RunEntry {
     pub(crate) guards: Vec<Objection>,
     /// Why it went ahead all the same, if it did.
     pub(crate) approval: Option<Approval>,
+    /// Of web APIs, by connection.
+    pub(crate) calls: Vec<AccountCalls>,
     pub(crate) write_backs: Vec<WriteBackEntry>,
 }
 
@@ -235,6 +239,7 @@ pub(super) async fn run_entries(
     let runs: Vec<i64> = rows.iter().map(number).collect::<Result<_, _>>()?;
     let runs = json_text(&runs)?;
     let mut judgements = guards::judgements(connection, &runs).await?;
+    let mut calls = calls_of(connection, &runs).await?;
     let mut write_backs = write_back_entries_of(connection, &runs).await?;
     let entry = |row: &SqliteRow| {
         let run = number(row)?;
@@ -255,6 +260,7 @@ pub(super) async fn run_entries(
             plan: row.try_get("plan")?,
             guards: judgement.objections,
             approval: judgement.approval,
+            calls: calls.remove(&run).unwrap_or_default(),
             write_backs: write_backs.remove(&run).unwrap_or_default(),
         })
     };

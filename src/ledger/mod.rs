@@ -3,6 +3,7 @@
 //! batch is recorded with its outcomes before its commit is asked for, and marked committed after;
 //! so a run that was killed can be taken up where it stood.
 
+mod account_calls;
 mod actions;
 mod alerts;
 mod batches;

@@ -20,6 +20,7 @@ use crate::ledger::{
     BatchEntry, GROUPS_KEPT, RejectedWanted, RejectionGroup, RetryWish, RunEntry, RunStatus,
     RunsWanted, WriteBackEntry, WriteBackId,
 };
+use crate::report::account;
 use crate::run::place::LEFT_ALONE_MAX;
 
 /// Runs, or rejected records, on a page.
@@ -218,6 +219,7 @@ fn facts(frame: &Frame, run: &RunEntry) -> Markup {
             @if let Some(finished_at) = run.finished_at {
                 dt { "Finished" } dd { (frame.zone.time(finished_at)) ", after " (parts::took(run).unwrap_or_default()) }
             }
+            @for calls in &run.calls { dt { "Calls made" } dd { (account::made(calls)) } }
             @if let Some(plan) = &run.plan { dt { "Plan" } dd.key { "SHA-256 " (plan) } }
         }
     }

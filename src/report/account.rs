@@ -4,6 +4,8 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use crate::destination::service::report::{AccountReport, VersionTrouble};
+use crate::domain::account_calls::AccountCalls;
+use crate::domain::outcome::grouped;
 use crate::domain::printable::printable;
 use crate::domain::problem::Problem;
 
@@ -34,6 +36,25 @@ pub(crate) fn line(connection: &str, report: &AccountReport) -> String {
         printable(&report.version.name),
         until.unwrap_or_default(),
         calls.unwrap_or_default()
+    )
+}
+
+/// ``calls made: 8 to `crm`; 14 992 of its 15 000 are left``
+pub(crate) fn made_line(calls: &AccountCalls) -> String {
+    format!("calls made: {}", made(calls))
+}
+
+/// ``8 to `crm`; 14 992 of its 15 000 are left``
+pub(crate) fn made(calls: &AccountCalls) -> String {
+    let left = calls.used.zip(calls.allowed).map(|(used, allowed)| {
+        let left = grouped(allowed.saturating_sub(used));
+        format!("; {left} of its {} are left", grouped(allowed))
+    });
+    format!(
+        "{} to `{}`{}",
+        grouped(calls.made),
+        printable(&calls.connection),
+        left.unwrap_or_default()
     )
 }
 

@@ -8,6 +8,7 @@ use crate::domain::outcome::{DELETED, Rejection, Tally, grouped};
 use crate::domain::parking::LeftAlone;
 use crate::domain::printable::printable;
 use crate::ledger::{Approval, BatchEntry, PassedCanary, RunEntry, RunStatus, WriteBackEntry};
+use crate::report::account::made;
 use crate::report::clock::{cell, heading, moment};
 use crate::report::guards;
 use crate::report::table::{self, fitted};
@@ -237,6 +238,10 @@ fn facts(run: &RunEntry) -> String {
                 .map(printable),
         ),
     ];
+    let calls = run
+        .calls
+        .iter()
+        .map(|calls| format!("  {:<9} {}", "calls", made(calls)));
     let title = format!(
         "run {} of job `{}`: {}",
         run.run,
@@ -248,6 +253,7 @@ fn facts(run: &RunEntry) -> String {
         .filter_map(|(name, fact)| fact.map(|fact| format!("  {name:<9} {fact}")));
     std::iter::once(title)
         .chain(lines)
+        .chain(calls)
         .collect::<Vec<_>>()
         .join("\n")
 }
@@ -470,6 +476,7 @@ fn right(text: impl Into<String>) -> Cell {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::account_calls::AccountCalls;
     use crate::domain::outcome::Stage;
 
     fn tally() -> Tally {
@@ -502,6 +509,12 @@ mod tests {
             plan: None,
             guards: Vec::new(),
             approval: None,
+            calls: vec![AccountCalls {
+                connection: "crm".to_owned(),
+                made: 1_204,
+                used: Some(3_000),
+                allowed: Some(15_000),
+            }],
             write_backs: vec![WriteBackEntry {
                 name: "health_score".to_owned(),
                 tally: tally(),
@@ -589,6 +602,7 @@ mod tests {
           cycle     2026-W47, completed 2026-11-20 06:00:00 UTC
           started   2026-11-20 06:30:00 UTC
           finished  2026-11-20 06:30:03 UTC, after 3.1 s
+          calls     1 204 to `crm`; 12 000 of its 15 000 are left
 
          write-back    batches   took    read  inserted  updated  unchanged  skipped  rejected
          health_score       20  2.9 s  10 000         0    9 412        561       20         7

@@ -10,7 +10,7 @@ use crate::domain::parking::LeftAlone;
 use crate::domain::printable::printable;
 use crate::ledger::{ReasonCount, RunStatus};
 use crate::report::history::{canary_line, summary_line};
-use crate::report::{guards, parked, pending};
+use crate::report::{account, guards, parked, pending};
 use crate::run::conflicts::kept::KEPT_CSV;
 use crate::run::outcomes::SKIPPED_CSV;
 use crate::run::report::{Applied, EarlierDelivery, Guarded};
@@ -48,7 +48,7 @@ pub(crate) fn text(report: &RunReport, reasons: &[ReasonCount]) -> String {
         seconds(report),
     ));
     lines.extend(as_written(&total(report)));
-    lines.extend(calls(report));
+    lines.extend(report.calls.iter().map(account::made_line));
     lines.extend(
         report
             .write_backs
@@ -117,13 +117,6 @@ pub(super) fn as_written(tally: &Tally) -> Option<String> {
             grouped(tally.unchanged)
         )
     })
-}
-
-/// Calls of web APIs, by connection where there are several write-backs.
-fn calls(report: &RunReport) -> Option<String> {
-    let told = report.write_backs.iter().filter_map(|one| one.calls);
-    let calls: Vec<u64> = told.collect();
-    (!calls.is_empty()).then(|| format!("calls made: {}", grouped(calls.iter().sum())))
 }
 
 /// Says that the cycle was delivered before, and what can be done all the same.
@@ -302,6 +295,7 @@ pub(crate) fn json(report: &RunReport) -> Value {
         "retry_of": report.retry.as_ref().and_then(|retry| retry.of),
         "pending": report.retry.as_ref().map(|retry| &retry.pending),
         "plan": report.applied,
+        "calls": report.calls,
         "approve": report.guarded.as_ref().map(|guarded| &guarded.approving_command),
         "write_backs": report.write_backs.iter().map(write_back).collect::<Vec<_>>(),
     })

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::domain::outcome::{Tally, grouped};
 use crate::domain::printable::printable;
 use crate::ledger::RunStatus;
+use crate::report::account;
 use crate::report::history::summary_line;
 use crate::run::undo::{UndoReport, Undone};
 
@@ -35,6 +36,7 @@ pub(crate) fn text(report: &UndoReport) -> String {
             file.strip_prefix(".").unwrap_or(&file).display()
         ));
     }
+    lines.extend(report.calls.iter().map(account::made_line));
     let of = report.undo_of;
     if report
         .write_backs
@@ -148,6 +150,7 @@ pub(crate) fn json(report: &UndoReport) -> Value {
     json!({
         "run": report.run,
         "undo_of": report.undo_of,
+        "calls": report.calls,
         "job": report.job,
         "cycle": report.cycle,
         "status": report.status,

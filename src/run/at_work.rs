@@ -17,12 +17,9 @@ use super::push::{Assignment, Push};
 use super::report::WriteBackReport;
 use super::stop::Stop;
 use crate::config::Project;
-use crate::destination::seam::Destination;
-use crate::destination::service::AnyService;
-use crate::destination::service::seam::Service;
-use crate::domain::connection::{Connection, System};
 use crate::domain::mapping::RunFacts;
 use crate::domain::outcome::{SkipReason, Tally};
+use crate::http::CallTally;
 use crate::ledger::{Ledger, WriteBackId};
 use crate::package::{Package, PackageError};
 use crate::state;
@@ -90,10 +87,10 @@ impl AtWork<'_> {
             stop,
             folder,
         };
-        let calls_before = calls_made(assignment.destination).await;
-        let pushed = push.carry_out().await?;
-        let calls = calls_made(assignment.destination).await;
-        let calls = calls.zip(calls_before).map(|(now, before)| now - before);
+        let tally = CallTally::begin();
+        let pushed = tally.over(push.carry_out()).await?;
+        let is_service = assignment.destination.system.service().is_some();
+        let calls = is_service.then(|| tally.made());
         let kept = match assignment.last_written {
             Some(_) => {
                 kept::report(ledger, id, &run_folder(self.project, id.run).join(&name)).await?
@@ -149,16 +146,4 @@ impl AtWork<'_> {
             canary,
         })
     }
-}
-
-/// Calls that this process made so far of the account that a connection leads to, if it leads to one
-/// and can be made: it is made again for the records, and says then what is wrong.
-async fn calls_made(connection: &Connection) -> Option<u64> {
-    let System::Service(_) = connection.system else {
-        return None;
-    };
-    let service = AnyService::connect(connection).await.ok()?;
-    let calls = service.calls_made();
-    service.close().await;
-    calls
 }

@@ -4,7 +4,6 @@
 use tokio::task::block_in_place;
 use tracing::info;
 
-use crate::domain::connection::System;
 use crate::domain::guard::{Forecast, Objection, Outset};
 use crate::domain::outcome::Tally;
 use crate::ledger::WriteBackId;
@@ -47,9 +46,9 @@ pub(super) fn shown_to_work<'a>(plans: &'a [Plan], report: &RunReport) -> Vec<(&
 /// Calls that a write-back's records take at the most, if they go to a web API. Those that equal the
 /// last delivery are counted, as nobody looked which these are.
 fn calls_most_of(plan: &Plan, records: u64) -> Option<u64> {
-    let is_service = matches!(plan.destination.system, System::Service(_));
+    let service = plan.destination.system.service()?;
     let batch = plan.write_back.batch_records_max.get();
-    is_service.then(|| calls_most(&plan.layout, records, batch))
+    Some(calls_most(service.kind, records, batch))
 }
 
 /// A run whose packages stand and that guards judge.

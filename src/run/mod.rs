@@ -8,6 +8,7 @@ mod asker;
 mod at_work;
 mod batch;
 mod before_images;
+mod calls;
 mod canary;
 pub(crate) mod conflicts;
 mod creating;
@@ -100,6 +101,16 @@ use crate::run::request::Scope;
 /// Carries out a job once.
 /// Errors: whatever keeps it from beginning or finishing; rejected records are part of the report.
 pub(crate) async fn carry_out(
+    request: &RunRequest<'_>,
+    ledger: &Ledger,
+    progress: Arc<dyn Progress>,
+) -> Result<RunReport, RunError> {
+    let work = carried_out(request, ledger, progress);
+    let (report, calls) = calls::counted(ledger, work, |report| report.run).await?;
+    Ok(RunReport { calls, ..report })
+}
+
+async fn carried_out(
     request: &RunRequest<'_>,
     ledger: &Ledger,
     progress: Arc<dyn Progress>,

@@ -26,6 +26,7 @@ use crate::domain::match_rule::Decision;
 use crate::domain::outcome::{Outcome, Rejection, SkipReason, Stage, Tally};
 use crate::domain::parking::LeftAlone;
 use crate::domain::record::key_texts;
+use crate::http::CallTally;
 use crate::ledger::{Ledger, Pace};
 use crate::package::{Package, Partition};
 use crate::run::conflicts;
@@ -35,7 +36,7 @@ use crate::run::cut::{self, RecordBytes};
 use crate::run::foresight::Foresight;
 use crate::run::known::{Knowledge, PartitionKnowledge};
 use crate::run::plan::Plan;
-use crate::run::preview::calls::{CallCounter, CallForecast};
+use crate::run::preview::calls::{Asked, CallCounter, CallForecast};
 use crate::run::preview::columns::{ColumnCounters, ColumnPreview};
 pub(crate) use crate::run::preview::comparison::ColumnChange;
 use crate::run::preview::comparison::{Write, changes};
@@ -535,9 +536,13 @@ impl Preview<'_> {
             } else {
                 Before::Unread
             };
-            let begun = Instant::now();
-            let mut decided = mapped::judge(reader, &plan.layout, &batch, before).await?;
-            let took = begun.elapsed();
+            let (begun, tally) = (Instant::now(), CallTally::begin());
+            let looked_up = mapped::judge(reader, &plan.layout, &batch, before);
+            let mut decided = tally.over(looked_up).await?;
+            let asked = Asked {
+                calls: tally.made(),
+                took: begun.elapsed(),
+            };
             let guarded = last.is_some();
             if let Some(last) = last.map(|last| last.slice(first, batch_keys.len())) {
                 conflicts::judge(reader, &plan.layout, &batch, &last, &mut decided).await?;
@@ -547,9 +552,9 @@ impl Preview<'_> {
                 .await?;
             decided.conflicts.count(&plan.layout, &mut self.report.kept);
             if let Some(service) = reader.service() {
-                let sent = (&*plan.layout, &batch);
+                let object = &plan.layout.object;
                 self.calls
-                    .add(service, sent, &decided.decisions, guarded, took);
+                    .add(service, object, &decided.decisions, guarded, asked);
             }
             block_in_place(|| {
                 let effect = Effect::mapped(&plan.layout, &batch, &decided);

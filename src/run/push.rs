@@ -26,6 +26,7 @@ use crate::domain::mapping::{Mapping, RunFacts};
 use crate::domain::outcome::{Outcome, Rejection, Tally};
 use crate::domain::record::{Identities, RECORD_KEY};
 use crate::domain::share::RecordsMax;
+use crate::http::tallied_alike;
 use crate::ledger::{BatchSpan, Ledger, WriteBackId};
 use crate::package::{Package, Partition};
 use crate::run::batch::Batch;
@@ -561,7 +562,8 @@ impl Writers {
         let receiver = Arc::new(Mutex::new(receiver));
         let mut tasks = JoinSet::new();
         for _ in 0..writer_count {
-            tasks.spawn(write_all(Arc::clone(&context), Arc::clone(&receiver)));
+            let writer = write_all(Arc::clone(&context), Arc::clone(&receiver));
+            tasks.spawn(tallied_alike(writer));
         }
         Self { tasks }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::domain::account_calls::AccountCalls;
 use crate::domain::guard::Objection;
 use crate::domain::mapping::RunFacts;
 use crate::domain::outcome::Tally;
@@ -31,7 +32,7 @@ pub(crate) struct WriteBackReport {
     /// Whether no record that was read and not rejected has a row: then nothing can be written, and
     /// the keys are wrong more likely than the rows are missing.
     pub(crate) matched_nothing: bool,
-    /// Calls of a web API that were made meanwhile.
+    /// Calls of a web API that were made for its records.
     pub(crate) calls: Option<u64>,
     /// Whether it can be undone.
     pub(crate) keeps_before_images: bool,
@@ -101,6 +102,8 @@ pub(crate) struct RunReport {
     /// If it applied a saved plan.
     pub(crate) applied: Option<Applied>,
     pub(crate) write_backs: Vec<WriteBackReport>,
+    /// Of web APIs, by connection.
+    pub(crate) calls: Vec<AccountCalls>,
     /// Beside the run: where `rejected.csv` and the `outcomes.parquet` files stand.
     pub(crate) folder: Option<PathBuf>,
     pub(crate) warnings: Vec<Problem>,
@@ -119,6 +122,7 @@ impl RunReport {
             retry: None,
             applied: None,
             write_backs: Vec::new(),
+            calls: Vec::new(),
             folder: None,
             warnings: Vec::new(),
         }
@@ -181,6 +185,7 @@ impl RunReport {
             retry: None,
             applied: None,
             write_backs: Vec::new(),
+            calls: Vec::new(),
             folder: None,
             warnings: warnings.collect(),
         }

@@ -19,6 +19,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use self::plan::UndoPlan;
 use super::at_work::AtWork;
+use super::calls;
 use super::error::RunError;
 use super::files;
 use super::origin::leave_behind;
@@ -29,6 +30,7 @@ use super::report::WriteBackReport;
 use super::stop::Stop;
 use super::swap::{ChangedRows, CreatedRows};
 use crate::config::Project;
+use crate::domain::account_calls::AccountCalls;
 use crate::domain::cycle::Cycle;
 use crate::domain::mapping::{NO_RUN, RunFacts};
 use crate::domain::outcome::{SkipReason, Tally};
@@ -134,6 +136,8 @@ pub(crate) struct UndoReport {
     pub(crate) cycle: String,
     pub(crate) status: RunStatus,
     pub(crate) write_backs: Vec<Undone>,
+    /// Of web APIs, by connection.
+    pub(crate) calls: Vec<AccountCalls>,
     pub(crate) folder: PathBuf,
 }
 
@@ -161,6 +165,16 @@ impl UndoReport {
 /// Takes a run back. Errors: as a run's; `NothingToUndo` and `NoBeforeImages`, if there is nothing
 /// to restore; `NotWritten`.
 pub(crate) async fn carry_out(
+    request: &UndoRequest<'_>,
+    ledger: &Ledger,
+    progress: Arc<dyn Progress>,
+) -> Result<UndoReport, RunError> {
+    let work = carried_out(request, ledger, progress);
+    let (report, calls) = calls::counted(ledger, work, |report| report.run).await?;
+    Ok(UndoReport { calls, ..report })
+}
+
+async fn carried_out(
     request: &UndoRequest<'_>,
     ledger: &Ledger,
     progress: Arc<dyn Progress>,
@@ -215,6 +229,7 @@ pub(crate) async fn preview(
         cycle: entry.cycle,
         status: status_of(&write_backs),
         write_backs,
+        calls: Vec::new(),
         folder: run_folder(request.project, request.run),
     })
 }
@@ -366,6 +381,7 @@ async fn restore(
         cycle: work.facts.cycle.id.clone(),
         status: status_of(&write_backs),
         write_backs,
+        calls: Vec::new(),
         folder,
     })
 }

@@ -91,18 +91,6 @@ impl Texts {
     }
 }
 
-/// The keys that a batch is looked up by.
-/// Errors: a column is in no kind's representation.
-pub(super) fn keys_of(
-    connection: &str,
-    layout: &Layout,
-    batch: &DataFrame,
-) -> Result<Vec<Vec<String>>, SystemError> {
-    let texts = Texts::of(connection, layout, batch)?;
-    let keys = (0..batch.height()).filter_map(|record| texts.key(layout, record));
-    Ok(keys.collect())
-}
-
 impl<F: Find> LookUp for F {
     type Error = SystemError;
 

@@ -227,35 +227,15 @@ impl Service for AnyService {
         whichever!(self, service => service.goes_in_steps(layout))
     }
 
-    fn look_up_calls(&self, layout: &Layout, batch: &DataFrame) -> u64 {
-        if let Self::Salesforce(service) = self {
-            service.look_up_calls(layout, batch)
-        } else {
-            1
-        }
+    fn update_calls(&self, object: &Object, updates: usize, guarded: bool) -> u64 {
+        whichever!(self, service => service.update_calls(object, updates, guarded))
     }
 
-    fn update_calls(&self, object: &Object, updates: usize, guarded: bool) -> u64 {
-        if let Self::Salesforce(service) = self {
-            service.update_calls(object, updates, guarded)
-        } else {
-            self.abilities(object).update_calls(updates, guarded)
-        }
+    fn insert_calls(&self, object: &Object, inserts: usize) -> u64 {
+        whichever!(self, service => service.insert_calls(object, inserts))
     }
 
     fn calls_used(&self) -> Option<Usage> {
-        if let Self::Salesforce(service) = self {
-            service.calls_used()
-        } else {
-            None
-        }
-    }
-
-    fn calls_made(&self) -> Option<u64> {
-        if let Self::Salesforce(service) = self {
-            service.calls_made()
-        } else {
-            None
-        }
+        whichever!(self, service => service.calls_used())
     }
 }

@@ -145,24 +145,17 @@ pub(crate) trait Service: LookUp<Error = SystemError> {
         layout.fields.iter().any(|field| self.empties_first(field))
     }
 
-    /// Calls that looking a batch up takes.
-    fn look_up_calls(&self, _layout: &Layout, _batch: &DataFrame) -> u64 {
-        1
-    }
-
-    /// Calls that so many updates of one batch take.
+    /// Calls that so many updates of one batch take at the most.
     fn update_calls(&self, object: &Object, updates: usize, guarded: bool) -> u64 {
         self.abilities(object).update_calls(updates, guarded)
     }
 
-    /// The account's calls as they were told last, other programs' use counted too; `None` where
-    /// nothing tells.
-    fn calls_used(&self) -> Option<Usage> {
-        None
+    /// Calls that so many creates of one batch take.
+    fn insert_calls(&self, object: &Object, inserts: usize) -> u64 {
+        self.abilities(object).update_calls(inserts, false)
     }
 
-    /// Calls that this process made of the account; `None` where they are not counted.
-    fn calls_made(&self) -> Option<u64> {
-        None
-    }
+    /// The account's calls as they were told last, other programs' use counted too; `None` where
+    /// nothing tells.
+    fn calls_used(&self) -> Option<Usage>;
 }

@@ -3,14 +3,13 @@
 
 use std::time::Duration;
 
-use polars::prelude::DataFrame;
 use serde::Serialize;
 
 use crate::destination::service::AnyService;
 use crate::destination::service::seam::Service;
-use crate::domain::connection::{Connection, System};
-use crate::domain::layout::Layout;
+use crate::domain::connection::{Connection, ServiceKind, System};
 use crate::domain::match_rule::Decision;
+use crate::domain::object::Object;
 
 /// Calls that a run would make for its records; what finds the account and the object comes on top.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -34,6 +33,13 @@ pub(crate) struct QuotaForecast {
     pub(crate) percent: f64,
 }
 
+/// What looking a batch up took: a run asks the same.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    pub(super) calls: u64,
+    pub(super) took: Duration,
+}
+
 /// Counts them while records are looked up.
 #[derive(Debug, Default)]
 pub(super) struct CallCounter {
@@ -44,23 +50,20 @@ pub(super) struct CallCounter {
 }
 
 impl CallCounter {
-    /// Adds a batch that was looked up in so much time; a `guarded` one is written in smaller
-    /// requests.
+    /// Adds a batch that was looked up; a `guarded` one is written in smaller requests.
     pub(super) fn add(
         &mut self,
         service: &AnyService,
-        (layout, batch): (&Layout, &DataFrame),
+        object: &Object,
         decisions: &[Decision],
         guarded: bool,
-        took: Duration,
+        asked: Asked,
     ) {
         let writes = |wanted: &Decision| decisions.iter().filter(|made| *made == wanted).count();
-        let inserts_max = service.abilities(&layout.object).writes_max;
-        let inserts = writes(&Decision::Insert).div_ceil(inserts_max.max(1));
-        self.look_ups += service.look_up_calls(layout, batch);
-        self.updates += service.update_calls(&layout.object, writes(&Decision::Update), guarded);
-        self.inserts += u64::try_from(inserts).unwrap_or(u64::MAX);
-        self.asking += took;
+        self.look_ups += asked.calls;
+        self.updates += service.update_calls(object, writes(&Decision::Update), guarded);
+        self.inserts += service.insert_calls(object, writes(&Decision::Insert));
+        self.asking += asked.took;
     }
 
     pub(super) fn total(&self) -> u64 {
@@ -96,10 +99,22 @@ impl CallCounter {
     }
 }
 
-/// Calls that records take at the most, if all of them are written: each batch is looked up and
-/// written.
-pub(crate) fn calls_most(layout: &Layout, records: u64, batch_records_max: usize) -> u64 {
-    let each = 1 + u64::from(layout.mode.updates()) + u64::from(layout.mode.inserts());
+/// Calls that looking a batch up takes at the most where nothing fails, but for those that go by the
+/// number of its records.
+const BATCH_LOOK_UPS_MAX: u64 = 30;
+
+/// Calls that records take at the most where nothing fails, if all of them are written. It is far
+/// more than most take: whoever asks for less has them looked up.
+pub(crate) fn calls_most(kind: ServiceKind, records: u64, batch_records_max: usize) -> u64 {
     let batch = u64::try_from(batch_records_max).unwrap_or(u64::MAX).max(1);
-    records.div_ceil(batch).saturating_mul(each)
+    let by_record = match kind {
+        // It is looked for, written, its lists are read and set, and it is read back.
+        ServiceKind::Bullhorn => records.saturating_mul(6),
+        // Of long keys a query has room for some ten.
+        ServiceKind::Salesforce | ServiceKind::HubSpot | ServiceKind::Dataverse => {
+            records.div_ceil(8)
+        }
+    };
+    let by_batch = records.div_ceil(batch).saturating_mul(BATCH_LOOK_UPS_MAX);
+    by_batch.saturating_add(by_record)
 }

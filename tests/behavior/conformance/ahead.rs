@@ -151,6 +151,7 @@ fn service(subject: &'static Subject) -> &'static Service {
 }
 
 fn calls_are_left_to_others(subject: &'static Subject) {
+    calls_are_told_before_and_after(subject);
     let ground = ground(subject, "");
     let (rules, settings) = service(subject).scarce;
     ground.place.file("org/practice.toml", rules);
@@ -160,6 +161,36 @@ fn calls_are_left_to_others(subject: &'static Subject) {
         assert!(run.stderr.contains(words), "{}: {run}", subject.name);
     }
     ground.expect_held("id score", &["A1,1", "A2,2"], &run);
+}
+
+fn calls_are_told_before_and_after(subject: &'static Subject) {
+    let ground = ground(subject, "");
+    let name = subject.name;
+    let foreseen = ground.command(&["preview", "job", "--json"]);
+    let foreseen = &foreseen.json()["write_backs"][0]["calls"];
+    let run = ground.command(&["run", "job", "--json"]);
+    let told = run.json();
+    let of_records = &told["write_backs"][0]["calls"];
+    let beyond = of_records.as_u64().zip(foreseen["total"].as_u64());
+    let beyond = beyond.and_then(|(made, foreseen)| made.checked_sub(foreseen));
+    // Where a user has few sessions, this one is given back.
+    let given_back = u64::from(name == "Bullhorn");
+    assert_eq!(beyond, Some(given_back), "{name}: {foreseen} {run}");
+    let calls = &told["calls"][0];
+    assert!(
+        calls["made"].as_u64() >= of_records.as_u64(),
+        "what finds account and object comes on top in {name}: {run}"
+    );
+    let is_told = name != "Dataverse";
+    assert_eq!(calls["allowed"].is_u64(), is_told, "{name}: {run}");
+    let number = run.run().to_string();
+    let kept = ground.command(&["runs", &number, "--json"]);
+    assert_eq!(kept.json()["calls"], told["calls"], "{name}: {kept}");
+    let line = format!("  calls     {} to `crm`", calls["made"]);
+    let kept = ground.command(&["runs", &number]);
+    assert!(kept.stdout.contains(&line), "{name}: {kept}");
+    let undo = ground.command(&["undo", &number]);
+    assert!(undo.stdout.contains("calls made: "), "{name}: {undo}");
 }
 
 fn a_share_is_named(subject: &'static Subject) -> Ran {

@@ -171,9 +171,12 @@ fn expect_delivered_among(ground: &Ground, faults: &str, score: u32) {
             run = ground.place.run();
         }
     }
-    let struck = served.counts()["faults"].as_u64().unwrap_or_default();
+    let counts = served.counts();
+    let struck = counts["faults"].as_u64().unwrap_or_default();
     drop(served);
     let name = ground.subject.name;
+    let told = &run.json()["calls"][0]["made"];
+    assert_eq!(told, &counts["total"], "{name} {faults}: {counts} {run}");
     let meant = faults.matches('@').count();
     assert!(
         usize::try_from(struck).is_ok_and(|struck| struck >= meant),

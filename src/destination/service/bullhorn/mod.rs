@@ -33,7 +33,7 @@ use crate::domain::layout::Layout;
 use crate::domain::object::{Object, ObjectName};
 use crate::domain::problem::did_you_mean;
 use crate::domain::referral::{ReferenceColumn, ValuesSeen};
-use crate::http::{HttpMethod, Repeat, Request, Response, Session};
+use crate::http::{HttpMethod, Repeat, Request, Response, Session, Usage};
 use crate::practice;
 
 /// Records that one look-up finds, and that are written before what was written is read back.
@@ -344,6 +344,19 @@ impl Service for BullhornDestination {
         let replies = self.write(layout, records, writes).await;
         self.held.clear();
         replies
+    }
+
+    fn calls_used(&self) -> Option<Usage> {
+        self.session.usage().0
+    }
+
+    /// One record a call, and what was written is read back.
+    fn update_calls(&self, _object: &Object, updates: usize, _guarded: bool) -> u64 {
+        (updates + updates.div_ceil(RECORDS_MAX)) as u64
+    }
+
+    fn insert_calls(&self, _object: &Object, inserts: usize) -> u64 {
+        inserts as u64
     }
 
     fn abilities(&self, object: &Object) -> Abilities {

@@ -35,7 +35,7 @@ use crate::domain::error::SystemError;
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::object::{Object, ObjectName, Obstacle};
 use crate::domain::referral::{ReferenceColumn, Referents, Referral};
-use crate::http::{Repeat, Request, Response, Session, delays};
+use crate::http::{Repeat, Request, Response, Session, Usage, delays};
 use crate::practice;
 
 /// The newest version of the API that this program was tested with.
@@ -421,6 +421,10 @@ impl DataverseDestination {
     }
 }
 
+fn object_name(object: &Object) -> &str {
+    object.path.last().map_or("", String::as_str)
+}
+
 /// Names of the columns that a look-up reads.
 fn selected(layout: &Layout, table: &TableDescription) -> Vec<String> {
     let fields = layout.fields.iter();
@@ -499,9 +503,26 @@ impl Service for DataverseDestination {
             .await)
     }
 
+    fn calls_used(&self) -> Option<Usage> {
+        self.session.usage().0
+    }
+
+    fn update_calls(&self, object: &Object, updates: usize, guarded: bool) -> u64 {
+        let table = self.session.manner.known(object_name(object));
+        let together = table.is_some_and(|table| table.takes("UpdateMultiple"));
+        let updates_max = match together && !guarded {
+            true => MULTIPLE_MAX,
+            false => BATCH_MAX,
+        };
+        updates.div_ceil(updates_max) as u64
+    }
+
+    fn insert_calls(&self, _object: &Object, inserts: usize) -> u64 {
+        inserts.div_ceil(BATCH_MAX) as u64
+    }
+
     fn abilities(&self, object: &Object) -> Abilities {
-        let name = object.path.last().map_or("", String::as_str);
-        let table = self.session.manner.known(name);
+        let table = self.session.manner.known(object_name(object));
         let guards = table.is_some_and(|table| table.guards());
         Abilities {
             writes_max: MULTIPLE_MAX,

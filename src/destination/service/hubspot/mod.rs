@@ -39,7 +39,7 @@ use crate::domain::object::{Object, ObjectName};
 use crate::domain::problem::did_you_mean;
 use crate::domain::referral::ReferenceColumn;
 use crate::fault;
-use crate::http::{HttpMethod, Repeat, Request, Response, Session};
+use crate::http::{HttpMethod, Repeat, Request, Response, Session, Usage};
 use crate::practice;
 
 /// The newest version of the API that this program was tested with.
@@ -290,6 +290,16 @@ impl Service for HubSpotDestination {
         Ok(this
             .take_back_associations(layout, &writes, before, replies)
             .await)
+    }
+
+    fn calls_used(&self) -> Option<Usage> {
+        self.session.usage().0
+    }
+
+    fn update_calls(&self, _object: &Object, updates: usize, guarded: bool) -> u64 {
+        // A guarded one is looked at again before it is written.
+        let calls = if guarded { 2 } else { 1 };
+        calls * updates.div_ceil(BATCH_MAX) as u64
     }
 
     fn abilities(&self, _object: &Object) -> Abilities {

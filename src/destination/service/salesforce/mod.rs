@@ -28,7 +28,7 @@ use self::manner::SalesforceManner;
 use self::parents::Parents;
 use self::values::text_of;
 use super::access::{Sessions, live_access};
-use super::look_up::{Find, Hit, Texts, keys_of};
+use super::look_up::{Find, Hit, Texts};
 use super::patience::patiently;
 use super::seam::{Abilities, GuardStrength, Reply, Service, ServiceVerb, ServiceWrite};
 use crate::destination::seam::{RowId, Stored};
@@ -478,15 +478,6 @@ impl Service for SalesforceDestination {
         }
     }
 
-    fn look_up_calls(&self, layout: &Layout, batch: &DataFrame) -> u64 {
-        let keys = keys_of(self.session.connection(), layout, batch).unwrap_or_default();
-        let parents = self.parents_of(layout);
-        let fields = selected(layout, version_field(&layout.object), &parents);
-        let base = format!("{}/query", self.base);
-        let calls = queries::look_ups(&base, layout, &fields, &keys).len();
-        u64::try_from(calls).unwrap_or(u64::MAX)
-    }
-
     fn update_calls(&self, _object: &Object, updates: usize, guarded: bool) -> u64 {
         let from = self.options.bulk_from.map(NonZeroU32::get);
         let in_bulk = from.is_some_and(|from| u64::from(from) <= updates as u64);
@@ -499,10 +490,6 @@ impl Service for SalesforceDestination {
 
     fn calls_used(&self) -> Option<Usage> {
         self.session.usage().0
-    }
-
-    fn calls_made(&self) -> Option<u64> {
-        Some(self.session.calls_made())
     }
 }
 
