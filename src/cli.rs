@@ -199,7 +199,10 @@ pub(crate) enum Command {
     )]
     Page(PageArguments),
     /// Show what people and programs did, newest first
-    #[command(after_help = "Examples:\n  writeback activity\n  writeback activity --verify")]
+    #[command(
+        after_help = "Examples:\n  writeback activity\n  writeback activity --who ada --refused\n  \
+        writeback activity --verify"
+    )]
     Activity(ActivityArguments),
     /// Show each job's last run, its next instant, and why it runs now or does not
     #[command(after_help = "Examples:\n  writeback status\n  writeback status weekly --json")]
@@ -708,8 +711,24 @@ pub(crate) struct ActivityArguments {
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: u32,
 
-    /// Only look whether the account is as it was written
+    /// Only acts of this name: approve, undo, …
+    #[arg(long, value_name = "ACT")]
+    pub(crate) act: Option<String>,
+
+    /// Only acts of this person or program
+    #[arg(long, value_name = "NAME")]
+    pub(crate) who: Option<String>,
+
+    /// Only acts on what has this in its name: a job, a file, a run's number
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) target: Option<String>,
+
+    /// Only acts that were refused
     #[arg(long)]
+    pub(crate) refused: bool,
+
+    /// Only look whether the account is as it was written
+    #[arg(long, conflicts_with_all = ["act", "who", "target", "refused"])]
     pub(crate) verify: bool,
 
     /// Print JSON instead of a table

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{CommandError, Ending, load_project, print, print_json};
 use crate::cli::ActivityArguments;
-use crate::ledger::{Chain, Ledger};
+use crate::ledger::{ActionsWanted, Chain, Ledger};
 use crate::report::access as report;
 
 pub(super) async fn activity(
@@ -18,7 +18,14 @@ pub(super) async fn activity(
     if arguments.verify {
         return verify(&ledger, arguments.json).await;
     }
-    let actions = ledger.actions(None, arguments.limit).await?;
+    let wanted = ActionsWanted {
+        act: arguments.act.clone(),
+        who: arguments.who.clone(),
+        target: arguments.target.clone(),
+        is_done: arguments.refused.then_some(false),
+        before: None,
+    };
+    let actions = ledger.actions(&wanted, arguments.limit).await?;
     match arguments.json {
         true => print_json(&json!({ "actions": actions }))?,
         false => print(&report::actions(&actions)),

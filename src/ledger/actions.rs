@@ -13,6 +13,9 @@ use super::error::{Answer, Fault, LedgerError};
 use super::sqlite::Ledger;
 use crate::domain::printable::hexadecimal;
 
+/// The result of an act that was not refused.
+pub(crate) const DONE: &str = "done";
+
 /// Stands for the seal before the first.
 const NOTHING_BEFORE: &str = "";
 
@@ -50,6 +53,19 @@ pub(crate) struct Action {
     pub(crate) arguments: Option<String>,
     pub(crate) seen: Option<String>,
     pub(crate) result: String,
+}
+
+/// Which acts are looked for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ActionsWanted {
+    pub(crate) act: Option<String>,
+    pub(crate) who: Option<String>,
+    /// Stands in what it was done to, letter by letter.
+    pub(crate) target: Option<String>,
+    /// Whether it was done, or refused.
+    pub(crate) is_done: Option<bool>,
+    /// Only acts before this one.
+    pub(crate) before: Option<i64>,
 }
 
 /// Whether the account of acts is as it was written.
@@ -93,18 +109,38 @@ impl Ledger {
         .await
     }
 
-    /// Acts before number `before`, newest first, `actions_max` at most.
+    /// Acts that are wanted, newest first, `actions_max` at most.
     pub(crate) async fn actions(
         &self,
-        before: Option<i64>,
+        wanted: &ActionsWanted,
         actions_max: u32,
     ) -> Result<Vec<Action>, LedgerError> {
         self.read(async |connection| {
             let rows = sqlx::query(
-                "SELECT * FROM actions WHERE ?1 IS NULL OR action < ?1 ORDER BY action DESC LIMIT ?2",
+                "SELECT * FROM actions
+                 WHERE (?1 IS NULL OR action < ?1) AND (?2 IS NULL OR act = ?2) AND (?3 IS NULL OR who = ?3)
+                       AND (?4 IS NULL OR instr(target, ?4) > 0) AND (?5 IS NULL OR (result = ?6) = ?5)
+                 ORDER BY action DESC LIMIT ?7",
             );
-            let rows = rows.bind(before).bind(actions_max).fetch_all(connection).await?;
+            let rows = rows
+                .bind(wanted.before)
+                .bind(&wanted.act)
+                .bind(&wanted.who)
+                .bind(&wanted.target)
+                .bind(wanted.is_done)
+                .bind(DONE)
+                .bind(actions_max);
+            let rows = rows.fetch_all(connection).await?;
             rows.iter().map(of_row).collect()
+        })
+        .await
+    }
+
+    /// What was ever done, each act by its name.
+    pub(crate) async fn acts(&self) -> Result<Vec<String>, LedgerError> {
+        self.read(async |connection| {
+            let acts = sqlx::query_scalar("SELECT DISTINCT act FROM actions ORDER BY act");
+            Ok(acts.fetch_all(connection).await?)
         })
         .await
     }
@@ -237,7 +273,7 @@ mod tests {
             ledger.verify_actions().await.unwrap(),
             Chain::Whole { actions: 4 }
         );
-        let newest = ledger.actions(None, 2).await.unwrap();
+        let newest = ledger.actions(&ActionsWanted::default(), 2).await.unwrap();
         assert_eq!(
             newest.iter().map(|act| act.action).collect::<Vec<_>>(),
             [4, 3]

@@ -199,7 +199,7 @@ fn in_batch(batch: i64, index: i64, outcome: &Outcome) -> Option<KeptRejection<'
     })
 }
 
-async fn record_committed(
+pub(super) async fn record_committed(
     connection: &mut SqliteConnection,
     write_back: i64,
     span: BatchSpan,

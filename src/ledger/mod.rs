@@ -39,7 +39,7 @@ mod status;
 mod together;
 mod write_backs;
 
-pub(crate) use self::actions::{Action, Chain, NewAction};
+pub(crate) use self::actions::{Action, ActionsWanted, Chain, DONE, NewAction};
 pub(crate) use self::alerts::{Notification, Telling, Told};
 pub(crate) use self::batches::{Left, SentBatch};
 pub(crate) use self::browse::{RejectedWanted, RunsWanted};
@@ -58,7 +58,7 @@ pub(crate) use self::outcomes::decode as decode_outcomes;
 pub(crate) use self::parts::{BatchSpan, WriteBackId};
 pub(crate) use self::pending::Pending;
 pub(crate) use self::record_requests::{
-    DayRun, NewRecordRequest, RecordRequest, RequestBegun, RequestEnd, RequestPlace,
+    DayRun, NewRecordRequest, RecordRequest, RequestBegun, RequestEnd, RequestPlace, RequestTurn,
 };
 pub(crate) use self::rejections::ReasonCount;
 pub(crate) use self::requests::{

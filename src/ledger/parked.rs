@@ -42,6 +42,18 @@ impl Ledger {
         .await
     }
 
+    /// How one record of a write-back is parked at `now`, if it is.
+    pub(crate) async fn parked_record(
+        &self,
+        job: &str,
+        write_back: &str,
+        key: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Parked>, LedgerError> {
+        self.read(async |connection| parked_record(connection, (job, write_back, key), now).await)
+            .await
+    }
+
     /// Takes a parked record of a job up again, in `write_back` or in all that know it. Returns in
     /// how many.
     pub(crate) async fn lift(
@@ -165,6 +177,24 @@ async fn park(connection: &mut SqliteConnection, job: &str, record: &Parked) -> 
         .execute(connection)
         .await?;
     Ok(())
+}
+
+/// As [`Ledger::parked_record`]: of a job, a write-back, and a match key.
+pub(super) async fn parked_record(
+    connection: &mut SqliteConnection,
+    (job, write_back, key): (&str, &str, &str),
+    now: DateTime<Utc>,
+) -> Answer<Option<Parked>> {
+    let row = sqlx::query(
+        "SELECT * FROM parked
+         WHERE job = ? AND write_back = ? AND key = ? AND (until IS NULL OR until > ?)",
+    );
+    let row = row.bind(job).bind(write_back).bind(key);
+    let row = row
+        .bind(moment_text(now))
+        .fetch_optional(connection)
+        .await?;
+    row.as_ref().map(parked).transpose()
 }
 
 fn parked(row: &SqliteRow) -> Answer<Parked> {

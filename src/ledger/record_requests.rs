@@ -7,8 +7,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
+use super::batches::record_committed;
 use super::codec::{count, from_json, json_text, moment, moment_text};
 use super::error::{Answer, Fault, LedgerError};
+use super::parked::parked_record;
 use super::parts::{BatchSpan, WriteBackId};
 use super::rejections::{KeptRejection, insert_rejections};
 use super::several;
@@ -16,6 +18,7 @@ use super::sqlite::Ledger;
 use super::status::RunStatus;
 use super::write_backs::MappedFor;
 use crate::domain::outcome::Rejection;
+use crate::domain::parking::Parked;
 
 /// A request about to be carried out.
 #[derive(Debug, Clone)]
@@ -55,6 +58,19 @@ pub(crate) enum RequestBegun {
     New(RequestPlace),
     /// Its caller asked for it before.
     Known(Box<RecordRequest>),
+}
+
+/// What came of recording a request once it is its record's turn.
+#[derive(Debug)]
+pub(crate) enum RequestTurn {
+    Begun {
+        request: RequestBegun,
+        /// How its record is parked, if it is.
+        parked: Option<Parked>,
+    },
+    /// Nothing is recorded: these, about the same record, were sent and have not ended. Oldest
+    /// first.
+    Behind(Vec<RecordRequest>),
 }
 
 /// Where the batch of a request stands.
@@ -111,12 +127,27 @@ const ANSWER_KEPT: TimeDelta = TimeDelta::days(7);
 #[derive(Debug)]
 pub(crate) struct RequestEnd<'a> {
     /// JSON.
-    pub(crate) answer: &'a str,
+    pub(crate) answer: String,
     /// Whether its record has an outcome, and so counts as read. One without may be asked for
     /// again, with the same key.
     pub(crate) is_counted: bool,
     /// Why it was rejected before it was sent.
     pub(crate) rejection: Option<&'a Rejection>,
+    /// Seconds of work after which its batch was committed, where the ledger does not know that
+    /// yet.
+    pub(crate) committed_after: Option<f64>,
+}
+
+impl RequestEnd<'_> {
+    /// As the ledger knows it already, but for its answer.
+    pub(crate) fn counted(answer: String, is_counted: bool) -> Self {
+        Self {
+            answer,
+            is_counted,
+            rejection: None,
+            committed_after: None,
+        }
+    }
 }
 
 /// Fields of records that requests wrote, by match key.
@@ -130,24 +161,34 @@ impl Ledger {
         new: &NewRecordRequest<'_>,
         day_run: &DayRun<'_>,
     ) -> Result<RequestBegun, LedgerError> {
-        self.write("record a request in", async |connection| {
-            if let Some(key) = new.idempotency_key {
-                let known = sqlx::query(
-                    "SELECT * FROM record_requests WHERE caller = ? AND idempotency_key = ?",
-                );
-                let known = known.bind(new.caller).bind(key);
-                if let Some(row) = known.fetch_optional(&mut *connection).await? {
-                    return Ok(RequestBegun::Known(Box::new(record_request(&row)?)));
-                }
-            }
-            let run = day_run_of(connection, new, day_run).await?;
-            let place = insert(connection, new, run).await?;
-            Ok(RequestBegun::New(place))
+        self.write(RECORDING, async |connection| {
+            begin(connection, new, day_run).await
         })
         .await
     }
 
-    /// A request ended, as it is or was answered.
+    /// As [`Ledger::begin_record_request`], unless earlier requests about its record are to be
+    /// settled first. All that is to be known of the record is read on the way.
+    pub(crate) async fn begin_record_request_in_turn(
+        &self,
+        new: &NewRecordRequest<'_>,
+        day_run: &DayRun<'_>,
+    ) -> Result<RequestTurn, LedgerError> {
+        self.write(RECORDING, async |connection| {
+            let earlier = sent_and_open(connection, new).await?;
+            if !earlier.is_empty() {
+                return Ok(RequestTurn::Behind(earlier));
+            }
+            let record = (new.job, new.write_back, new.record);
+            Ok(RequestTurn::Begun {
+                request: begin(connection, new, day_run).await?,
+                parked: parked_record(connection, record, new.asked_at).await?,
+            })
+        })
+        .await
+    }
+
+    /// A request ended, as it is or was answered; its batch is committed by then.
     pub(crate) async fn end_record_request(
         &self,
         place: RequestPlace,
@@ -156,12 +197,15 @@ impl Ledger {
         let ended_at = moment_text(Utc::now());
         let id = place.id();
         self.write_of(id, "end a request in", async |connection, write_back| {
+            if let Some(seconds) = end.committed_after {
+                record_committed(connection, write_back, place.span(), seconds).await?;
+            }
             let update = sqlx::query(
                 "UPDATE record_requests SET ended_at = ?1, answer = ?2, accepted = NULL,
                         idempotency_key = CASE WHEN ?4 THEN idempotency_key END
                  WHERE request = ?3 AND ended_at IS NULL",
             );
-            let update = update.bind(&ended_at).bind(end.answer).bind(place.request);
+            let update = update.bind(&ended_at).bind(&end.answer).bind(place.request);
             let update = update.bind(end.is_counted);
             if update.execute(&mut *connection).await?.rows_affected() == 0 {
                 return Ok(());
@@ -207,25 +251,6 @@ impl Ledger {
         self.read(async |connection| {
             let open = "SELECT * FROM record_requests WHERE ended_at IS NULL ORDER BY request";
             let rows = sqlx::query(open).fetch_all(connection).await?;
-            rows.iter().map(record_request).collect()
-        })
-        .await
-    }
-
-    /// Requests about one record that have not ended, oldest first.
-    pub(crate) async fn record_requests_open_about(
-        &self,
-        job: &str,
-        write_back: &str,
-        record: &str,
-    ) -> Result<Vec<RecordRequest>, LedgerError> {
-        self.read(async |connection| {
-            let rows = sqlx::query(
-                "SELECT * FROM record_requests
-                 WHERE ended_at IS NULL AND job = ? AND write_back = ? AND record = ? ORDER BY request",
-            );
-            let rows = rows.bind(job).bind(write_back).bind(record);
-            let rows = rows.fetch_all(connection).await?;
             rows.iter().map(record_request).collect()
         })
         .await
@@ -303,6 +328,42 @@ impl Ledger {
         })
         .await
     }
+}
+
+const RECORDING: &str = "record a request in";
+
+async fn begin(
+    connection: &mut SqliteConnection,
+    new: &NewRecordRequest<'_>,
+    day_run: &DayRun<'_>,
+) -> Answer<RequestBegun> {
+    if let Some(key) = new.idempotency_key {
+        let known =
+            sqlx::query("SELECT * FROM record_requests WHERE caller = ? AND idempotency_key = ?");
+        let known = known.bind(new.caller).bind(key);
+        if let Some(row) = known.fetch_optional(&mut *connection).await? {
+            return Ok(RequestBegun::Known(Box::new(record_request(&row)?)));
+        }
+    }
+    let run = day_run_of(connection, new, day_run).await?;
+    Ok(RequestBegun::New(insert(connection, new, run).await?))
+}
+
+/// Requests about a new one's record whose batches were sent and that have not ended, oldest first.
+async fn sent_and_open(
+    connection: &mut SqliteConnection,
+    new: &NewRecordRequest<'_>,
+) -> Answer<Vec<RecordRequest>> {
+    let rows = sqlx::query(
+        "SELECT * FROM record_requests AS r
+         WHERE ended_at IS NULL AND job = ? AND write_back = ? AND record = ?
+               AND EXISTS (SELECT 1 FROM write_backs AS w JOIN batches AS b USING (write_back)
+                           WHERE w.run = r.run AND w.position = 0 AND b.partition = r.sequence)
+         ORDER BY request",
+    );
+    let rows = rows.bind(new.job).bind(new.write_back).bind(new.record);
+    let rows = rows.fetch_all(connection).await?;
+    rows.iter().map(record_request).collect()
 }
 
 /// The day run that a request becomes part of: another one begins when the object was altered or

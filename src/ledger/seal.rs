@@ -6,10 +6,11 @@
 //! does not say which of their rows change. Nor does it say which row `INSERT OR REPLACE` takes
 //! away: a seal without its row means nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::TryStreamExt as _;
+use serde_json::json;
 use sqlx::sqlite::{SqliteArguments, SqliteOperation, SqliteRow};
 use sqlx::{Row, SqliteConnection};
 use xxhash_rust::xxh3::Xxh3Default;
@@ -61,29 +62,58 @@ impl Changes {
     }
 }
 
-/// Seals rows as they are now; those that are gone lose their seal.
+/// Rows of a relation that are sealed at once. What is read of them is in memory meanwhile.
+const ROWS_AT_ONCE_MAX: usize = 1_000;
+
+/// Seals rows as they are now; those that are gone lose their seal. Each relation takes two
+/// statements, however many writers the transaction has.
 pub(super) async fn seal(
     connection: &mut SqliteConnection,
     rows: impl IntoIterator<Item = (String, i64)>,
 ) -> Result<(), sqlx::Error> {
+    let mut by_relation: BTreeMap<String, Vec<i64>> = BTreeMap::new();
     for (relation, row) in rows {
-        let sql = format!(
-            "SELECT * FROM {} WHERE rowid = ?",
-            Dialect::Sqlite.quote(&relation)
-        );
-        let held = sqlx::query(audited(sql))
-            .bind(row)
-            .fetch_optional(&mut *connection)
-            .await?;
-        match held {
-            Some(held) => keep(connection, &relation, row, digest(&held, 0)?).await?,
-            None => {
-                let gone = sqlx::query("DELETE FROM seals WHERE relation = ? AND row = ?")
-                    .bind(relation)
-                    .bind(row);
-                gone.execute(&mut *connection).await?;
-            }
+        by_relation.entry(relation).or_default().push(row);
+    }
+    for (relation, rows) in by_relation {
+        for rows in rows.chunks(ROWS_AT_ONCE_MAX) {
+            seal_some(connection, &relation, rows).await?;
         }
+    }
+    Ok(())
+}
+
+async fn seal_some(
+    connection: &mut SqliteConnection,
+    relation: &str,
+    rows: &[i64],
+) -> Result<(), sqlx::Error> {
+    let sql = format!(
+        "SELECT rowid AS r, * FROM {} WHERE rowid IN (SELECT value FROM json_each(?))",
+        Dialect::Sqlite.quote(relation)
+    );
+    let held = sqlx::query(audited(sql)).bind(json!(rows).to_string());
+    let held = held.fetch_all(&mut *connection).await?;
+    let sealed = held
+        .iter()
+        .map(|row| Ok((row.try_get(0)?, digest(row, 1)?)));
+    let sealed: Vec<(i64, i64)> = sealed.collect::<Result<_, sqlx::Error>>()?;
+    if !sealed.is_empty() {
+        let keep = sqlx::query(
+            "INSERT OR REPLACE INTO seals (relation, row, xxh3)
+             SELECT ?, value ->> 0, value ->> 1 FROM json_each(?)",
+        );
+        let keep = keep.bind(relation).bind(json!(sealed).to_string());
+        keep.execute(&mut *connection).await?;
+    }
+    if sealed.len() < rows.len() {
+        let there: BTreeSet<i64> = sealed.iter().map(|(row, _)| *row).collect();
+        let gone: Vec<&i64> = rows.iter().filter(|row| !there.contains(row)).collect();
+        let lose = sqlx::query(
+            "DELETE FROM seals WHERE relation = ? AND row IN (SELECT value FROM json_each(?))",
+        );
+        let lose = lose.bind(relation).bind(json!(gone).to_string());
+        lose.execute(connection).await?;
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ use super::error::{Fault, LedgerError, database_error, result_code, result_code_
 use super::lock;
 use super::parts::WriteBackId;
 use super::seal::{self, Changes};
-use super::together::{Together, Told, commit_together};
+use super::together::{self, Together, Told, commit_together};
 use crate::{fault, state};
 
 /// The ledger. Cheap to clone; clones share its connections.
@@ -152,8 +152,10 @@ impl Ledger {
         work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, Fault>,
     ) -> Result<(T, Told), Fault> {
         self.together.recover(connection).await;
-        if !self.together.is_open() {
-            begin(connection, "BEGIN IMMEDIATE").await?;
+        if self.together.is_open() {
+            self.together.enter(connection).await?;
+        } else {
+            begin(connection, together::BEGIN).await?;
             // What a transaction that failed had changed is not changed.
             drop(self.changes.take());
             // It queues behind all who wait for the connection by now.
@@ -164,18 +166,8 @@ impl Ledger {
                 self.changes.clone(),
             ));
         }
-        self.together.enter();
-        sqlx::raw_sql("SAVEPOINT one")
-            .execute(&mut *connection)
-            .await?;
-        let done = async {
-            let answer = work(&mut *connection).await?;
-            sqlx::raw_sql("RELEASE one")
-                .execute(&mut *connection)
-                .await?;
-            Ok(answer)
-        };
-        match done.await {
+        self.together.begin_work();
+        match work(&mut *connection).await {
             Ok(answer) => Ok((answer, self.together.leave())),
             Err(fault) => {
                 self.together.recover(connection).await;

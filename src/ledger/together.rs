@@ -11,6 +11,10 @@ use tokio::sync::{Mutex, oneshot};
 use super::error::Fault;
 use super::seal::{self, Changes};
 
+/// Begins a transaction and sets the point behind which its first member's work stands. It stays
+/// until the next member's begins, or all is committed.
+pub(super) const BEGIN: &str = "BEGIN IMMEDIATE; SAVEPOINT one";
+
 /// Whether the transaction that a writer was a part of is on disk.
 pub(super) type Told = oneshot::Receiver<Result<(), Fault>>;
 
@@ -25,10 +29,19 @@ struct State {
     open: u64,
     /// The number of the latest one.
     latest: u64,
-    /// Whether somebody's work is being done, or was let go half-way.
-    is_at_work: bool,
+    step: Step,
     /// Who wait to be told.
     members: Vec<oneshot::Sender<Result<(), Fault>>>,
+}
+
+/// How far somebody came, who may have been let go half-way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Step {
+    #[default]
+    Done,
+    /// The point to go back to is being set.
+    Entering,
+    AtWork,
 }
 
 impl Together {
@@ -53,16 +66,25 @@ impl Together {
         state.open
     }
 
+    /// Sets the point behind which somebody's work begins in the open transaction.
+    pub(super) async fn enter(&self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+        self.state().step = Step::Entering;
+        let next = sqlx::raw_sql("RELEASE one; SAVEPOINT one");
+        next.execute(connection).await?;
+        self.begin_work();
+        Ok(())
+    }
+
     /// Somebody's work begins.
-    pub(super) fn enter(&self) {
-        self.state().is_at_work = true;
+    pub(super) fn begin_work(&self) {
+        self.state().step = Step::AtWork;
     }
 
     /// Somebody's work is done, who waits to be told from now on.
     pub(super) fn leave(&self) -> Told {
         let (member, told) = oneshot::channel();
         let mut state = self.state();
-        state.is_at_work = false;
+        state.step = Step::Done;
         state.members.push(member);
         told
     }
@@ -70,13 +92,15 @@ impl Together {
     /// Takes back what was let go half-way or failed. Where all of the transaction is gone with it,
     /// as on a full disk, the others are told.
     pub(super) async fn recover(&self, connection: &mut SqliteConnection) {
-        if !self.state().is_at_work {
-            return;
-        }
-        let back = sqlx::raw_sql("ROLLBACK TO one; RELEASE one")
-            .execute(&mut *connection)
-            .await;
-        self.state().is_at_work = false;
+        let step = self.state().step;
+        let back = match step {
+            Step::Done => return,
+            // One more than there is changes nothing.
+            Step::Entering => "SAVEPOINT one",
+            Step::AtWork => "ROLLBACK TO one",
+        };
+        let back = sqlx::raw_sql(back).execute(&mut *connection).await;
+        self.state().step = Step::Done;
         if let Err(error) = back {
             // Fails only where SQLite has done it already.
             drop(sqlx::raw_sql("ROLLBACK").execute(connection).await);

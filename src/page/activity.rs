@@ -9,42 +9,120 @@ use serde::Deserialize;
 use super::frame::Frame;
 use super::house::House;
 use super::refusal::Refusal;
-use crate::ledger::Action;
+use crate::ledger::{Action, ActionsWanted, DONE};
 
 /// Acts on a page.
 const ACTIONS_MAX: u32 = 100;
 
-#[derive(Debug, Deserialize)]
-pub(super) struct Place {
+/// Which acts an address asks for.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Filter {
+    #[serde(default)]
+    act: String,
+    #[serde(default)]
+    who: String,
+    #[serde(default)]
+    target: String,
+    /// `done` or `refused`; anything else, both.
+    #[serde(default)]
+    result: String,
     /// Only acts before this one.
     before: Option<i64>,
+}
+
+const REFUSED: &str = "refused";
+
+impl Filter {
+    fn wanted(&self) -> ActionsWanted {
+        let given = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+        ActionsWanted {
+            act: given(&self.act),
+            who: given(&self.who),
+            target: given(&self.target),
+            is_done: match self.result.as_str() {
+                DONE => Some(true),
+                REFUSED => Some(false),
+                _ => None,
+            },
+            before: self.before,
+        }
+    }
+
+    fn is_whole(&self) -> bool {
+        let texts = [&self.act, &self.who, &self.target, &self.result];
+        texts.iter().all(|text| text.is_empty())
+    }
+
+    /// The same acts from another one on.
+    fn address(&self, before: Option<i64>) -> String {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        let texts = [
+            ("act", &self.act),
+            ("who", &self.who),
+            ("target", &self.target),
+            ("result", &self.result),
+        ];
+        for (name, text) in texts.iter().filter(|(_, text)| !text.is_empty()) {
+            query.append_pair(name, text);
+        }
+        if let Some(before) = before {
+            query.append_pair("before", &before.to_string());
+        }
+        format!("/activity?{}", query.finish())
+    }
 }
 
 pub(super) async fn page(
     State(house): State<Arc<House>>,
     frame: Frame,
-    Query(place): Query<Place>,
+    Query(filter): Query<Filter>,
 ) -> Result<Markup, Refusal> {
     frame.caller.expect_every_job()?;
-    let actions = house.ledger.actions(place.before, ACTIONS_MAX).await?;
-    let older = actions
-        .last()
-        .filter(|last| last.action > 1)
-        .map(|last| last.action);
+    let wanted = filter.wanted();
+    let actions = house.ledger.actions(&wanted, ACTIONS_MAX).await?;
+    let acts = house.ledger.acts().await?;
+    let is_full = actions.len() == ACTIONS_MAX as usize;
+    let older = actions.last().filter(|_| is_full).map(|last| last.action);
     let content = html! {
         p.lead { "Who did what. Looking is not written down; " code { "writeback activity --verify" }
             " tells whether a row was altered." }
-        @if actions.is_empty() { p.empty { "Nothing was done yet." } } @else {
+        (filter_form(&filter, &acts))
+        @if actions.is_empty() {
+            p.empty { @if filter.is_whole() { "Nothing was done yet." } @else { "No such act." } }
+        } @else {
             (table(&frame, &actions))
         }
         nav.pages aria-label="More" {
-            @if place.before.is_some() { a href="/activity" { "◂ Newest" } }
-            @if let Some(older) = older {
-                a href=(format!("/activity?before={older}")) { "Older ▸" }
-            }
+            @if filter.before.is_some() { a href=(filter.address(None)) { "◂ Newest" } }
+            @if let Some(older) = older { a href=(filter.address(Some(older))) { "Older ▸" } }
         }
     };
     Ok(frame.page("Activity", content))
+}
+
+fn filter_form(filter: &Filter, acts: &[String]) -> Markup {
+    html! {
+        form.line method="get" action="/activity" {
+            label for="act" { "Act" }
+            select #act name="act" {
+                option value="" { "any" }
+                @for act in acts { option value=(act) selected[*act == filter.act] { (act) } }
+            }
+            label for="who" { "Who" }
+            input #who name="who" value=(filter.who) size="12";
+            label for="target" { "To what" }
+            input #target name="target" value=(filter.target) size="12";
+            label for="result" { "Result" }
+            select #result name="result" {
+                option value="" { "any" }
+                @for result in [DONE, REFUSED] {
+                    option value=(result) selected[result == filter.result] { (result) }
+                }
+            }
+            button { "Show" }
+            @if !filter.is_whole() { a href="/activity" { "Show all" } }
+        }
+    }
 }
 
 fn table(frame: &Frame, actions: &[Action]) -> Markup {
@@ -62,7 +140,7 @@ fn table(frame: &Frame, actions: &[Action]) -> Markup {
                     td { (action.through) @if let Some(from) = &action.address { ", " (from) } }
                     td { (action.target.as_deref().unwrap_or_default())
                         @if let Some(arguments) = &action.arguments { " " code { (arguments) } } }
-                    td { @if action.result == "done" { span.good { "✓ done" } } @else {
+                    td { @if action.result == DONE { span.good { "✓ done" } } @else {
                         span.bad { "✕ " (action.result) }
                     } }
                 } } }

@@ -28,7 +28,7 @@ use crate::domain::alert::StandingAlert;
 use crate::domain::method::Method;
 use crate::domain::outcome::{Rejection, Stage};
 use crate::ledger::cycles::Noticed;
-use crate::ledger::{RequestAct, RetryWish, RunEntry, RunStatus, UndoWish};
+use crate::ledger::{ActionsWanted, RequestAct, RetryWish, RunEntry, RunStatus, UndoWish};
 use crate::report::{agencies as report, failure, schedule};
 use crate::run::parking;
 use crate::run::record_writes::RecordOf;
@@ -202,20 +202,35 @@ async fn session(State(house): State<Arc<House>>, frame: Frame) -> Json<Value> {
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
-struct Before {
+struct WantedActs {
+    /// Only acts of this name.
+    act: Option<String>,
+    /// Only acts of this person or program.
+    who: Option<String>,
+    /// Only acts on what has this in its name.
+    target: Option<String>,
+    /// Only acts that were done, or only those that were refused.
+    done: Option<bool>,
     /// `next` of the list before.
     before: Option<i64>,
 }
 
 /// What people and programs did, newest first.
-#[utoipa::path(get, path = "/actions", params(Before), responses((status = 200, description = "items, next")))]
+#[utoipa::path(get, path = "/actions", params(WantedActs), responses((status = 200, description = "items, next")))]
 async fn actions(
     State(house): State<Arc<House>>,
     frame: Frame,
-    Query(place): Query<Before>,
+    Query(asked): Query<WantedActs>,
 ) -> Result<Json<Value>, Refusal> {
     frame.caller.expect_every_job()?;
-    let actions = house.ledger.actions(place.before, ITEMS_MAX).await?;
+    let wanted = ActionsWanted {
+        act: asked.act,
+        who: asked.who,
+        target: asked.target,
+        is_done: asked.done,
+        before: asked.before,
+    };
+    let actions = house.ledger.actions(&wanted, ITEMS_MAX).await?;
     let next = actions
         .last()
         .map(|last| last.action)
@@ -289,7 +304,12 @@ async fn freshness(
 #[utoipa::path(
     get,
     path = "/jobs/{job}/{write_back}/records/{key}",
-    params(("job" = String, Path), ("write_back" = String, Path), ("key" = String, Path), Before),
+    params(
+        ("job" = String, Path),
+        ("write_back" = String, Path),
+        ("key" = String, Path),
+        ("before" = Option<i64>, Query, description = "`next` of the list before")
+    ),
     responses((status = 200, description = "entries, since, unknown, next"))
 )]
 async fn history(

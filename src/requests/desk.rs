@@ -19,10 +19,12 @@ use super::several::Addressed;
 use crate::config::{CheckedJob, Project};
 use crate::domain::error::{SystemError, chain};
 use crate::domain::outcome::Rejection;
+use crate::domain::parking::Parked;
 use crate::domain::printable::hexadecimal;
 use crate::domain::real_time::RequestFate;
 use crate::ledger::{
     Ledger, LedgerError, NewRecordRequest, RecordRequest, RequestBegun, RequestEnd, RequestPlace,
+    RequestTurn,
 };
 use crate::run::PushError;
 use crate::run::plan::PlanError;
@@ -294,7 +296,7 @@ impl Desk {
             _place,
         } = ready;
         let started = Instant::now();
-        let mapped = match tokio::task::block_in_place(|| post.map(&asked(&change))) {
+        let mapped = match post.map(&asked(&change)) {
             Ok(mapped) => Ok(mapped),
             Err(Unfit::Plan(error)) => return Err(unmet(&error)),
             Err(Unfit::Rejected(rejection)) => Err(rejection),
@@ -310,15 +312,17 @@ impl Desk {
         let Ok(_turn) = timeout(TURN_WAIT_MAX, turn).await else {
             return Err(busy("others write, and this request's turn did not come"));
         };
-        self.settle_earlier(&post, &job, &record).await?;
-        let recorded = match self
+        let (recorded, parked) = match self
             .begin(&post, &job, &change, &from, &mapped, &record)
             .await?
         {
-            Ok(place) => Recorded {
-                begun: started,
-                ..place
-            },
+            Ok((place, parked)) => {
+                let recorded = Recorded {
+                    begun: started,
+                    ..place
+                };
+                (recorded, parked)
+            }
             Err(known) => return Ok(known),
         };
         let told = Recorded {
@@ -327,7 +331,7 @@ impl Desk {
             ..recorded
         };
         drop(begun.send(told));
-        let ended = self.write(&job, &post, &recorded, mapped).await;
+        let ended = self.write(&job, &post, &recorded, mapped, parked).await;
         let answered = ended
             .as_ref()
             .map_or(RequestFate::NotWritten, |(fate, _)| *fate);
@@ -336,7 +340,8 @@ impl Desk {
         ended.map(|(_, answered)| answered)
     }
 
-    /// Records a request; what was answered, if its caller asked for it before.
+    /// Records a request, and says how its record is parked; or what was answered, if its caller
+    /// asked for it before.
     async fn begin(
         &self,
         post: &Post,
@@ -345,7 +350,7 @@ impl Desk {
         from: &From,
         mapped: &Result<Mapped, Box<Rejection>>,
         record: &str,
-    ) -> Result<Result<Recorded, Answered>, Refused> {
+    ) -> Result<Result<(Recorded, Option<Parked>), Answered>, Refused> {
         let told = json!({ "job": job, "write_back": post.write_back(), "change": change });
         let told = told.to_string();
         let digest = hexadecimal(&Sha256::digest(&told));
@@ -368,13 +373,22 @@ impl Desk {
             asked_at: Utc::now(),
             accepted: from.is_accepted.then_some(told.as_str()),
         };
-        match post.begin(&new).await.map_err(|error| unkept(&error))? {
-            RequestBegun::New(place) => Ok(Ok(Recorded {
-                place,
-                id,
-                record: record.to_owned(),
-                begun: Instant::now(),
-            })),
+        let (request, parked) = loop {
+            match post.begin(&new).await.map_err(|error| unkept(&error))? {
+                RequestTurn::Begun { request, parked } => break (request, parked),
+                RequestTurn::Behind(earlier) => self.settle_earlier(post, &earlier).await?,
+            }
+        };
+        match request {
+            RequestBegun::New(place) => {
+                let recorded = Recorded {
+                    place,
+                    id,
+                    record: record.to_owned(),
+                    begun: Instant::now(),
+                };
+                Ok(Ok((recorded, parked)))
+            }
             RequestBegun::Known(known) if known.digest != digest => {
                 let title = "the `Idempotency-Key` was used for another request";
                 let hint = "take a new key for each change; the same one asks for the same answer";
@@ -384,21 +398,21 @@ impl Desk {
         }
     }
 
-    /// Writes a record and tells the ledger how that ended.
+    /// Writes a record, unless it is parked, and tells the ledger how that ended.
     async fn write(
         self: &Arc<Self>,
         job: &str,
         post: &Arc<Post>,
         recorded: &Recorded,
         mapped: Result<Mapped, Box<Rejection>>,
+        parked: Option<Parked>,
     ) -> Result<(RequestFate, Answered), Refused> {
         let about = |fate| DestinationAnswer::of(post.destination(), &post.object(), fate);
         let mapped = match mapped {
             Ok(mapped) => mapped,
             Err(rejection) => return self.reject(post, recorded, &rejection).await,
         };
-        let parked = post.parked(&recorded.record).await;
-        if let Some(parked) = parked.map_err(|error| unkept(&error))? {
+        if let Some(parked) = parked {
             let told = DestinationAnswer {
                 reason: Some(parked.told()),
                 ..about(RequestFate::Conflict)
@@ -427,8 +441,10 @@ impl Desk {
         let error = match carried {
             Ok(carried) => {
                 let fate = carried.outcome.fate();
+                let committed_after = carried.committed_after;
+                let told = about(fate).carried(carried);
                 return self
-                    .end(recorded, fate, about(fate).carried(carried), None)
+                    .end_committed(recorded, fate, told, committed_after)
                     .await;
             }
             Err(error) => error,
@@ -498,16 +514,26 @@ impl Desk {
         told: DestinationAnswer,
         rejection: Option<&Rejection>,
     ) -> Result<(RequestFate, Answered), Refused> {
-        let answered = answered(recorded, fate, told);
-        let answer = json!(answered).to_string();
-        let end = RequestEnd {
-            answer: &answer,
-            is_counted: fate.is_counted(),
+        self.end_as(recorded, fate, told, |answer| RequestEnd {
             rejection,
-        };
-        let ended = self.ledger.end_record_request(recorded.place, &end).await;
-        ended.map_err(|error| unkept(&error))?;
-        Ok((fate, answered))
+            ..RequestEnd::counted(answer, fate.is_counted())
+        })
+        .await
+    }
+
+    /// As [`Desk::end`], of a record whose batch is committed.
+    async fn end_committed(
+        &self,
+        recorded: &Recorded,
+        fate: RequestFate,
+        told: DestinationAnswer,
+        committed_after: Option<f64>,
+    ) -> Result<(RequestFate, Answered), Refused> {
+        self.end_as(recorded, fate, told, |answer| RequestEnd {
+            committed_after,
+            ..RequestEnd::counted(answer, fate.is_counted())
+        })
+        .await
     }
 
     /// As [`Desk::end`], of a record that was never looked up.
@@ -517,13 +543,21 @@ impl Desk {
         fate: RequestFate,
         told: DestinationAnswer,
     ) -> Result<(RequestFate, Answered), Refused> {
+        self.end_as(recorded, fate, told, |answer| {
+            RequestEnd::counted(answer, false)
+        })
+        .await
+    }
+
+    async fn end_as<'end>(
+        &self,
+        recorded: &Recorded,
+        fate: RequestFate,
+        told: DestinationAnswer,
+        end: impl FnOnce(String) -> RequestEnd<'end>,
+    ) -> Result<(RequestFate, Answered), Refused> {
         let answered = answered(recorded, fate, told);
-        let answer = json!(answered).to_string();
-        let end = RequestEnd {
-            answer: &answer,
-            is_counted: false,
-            rejection: None,
-        };
+        let end = end(json!(answered).to_string());
         let ended = self.ledger.end_record_request(recorded.place, &end).await;
         ended.map_err(|error| unkept(&error))?;
         Ok((fate, answered))
@@ -557,16 +591,9 @@ impl Desk {
 
     /// Settles what earlier requests left in doubt about a record, before it is written again: what
     /// its row holds after that tells nothing of them. Errors: it cannot be settled now.
-    async fn settle_earlier(&self, post: &Post, job: &str, record: &str) -> Result<(), Refused> {
-        let open = self
-            .ledger
-            .record_requests_open_about(job, post.write_back(), record);
-        for request in open.await.map_err(|error| unkept(&error))? {
-            let sent = self.ledger.sent_of_request(request.place).await;
-            if sent.map_err(|error| unkept(&error))?.is_none() {
-                continue;
-            }
-            if let Err(why) = self.settle(post, &request).await {
+    async fn settle_earlier(&self, post: &Post, earlier: &[RecordRequest]) -> Result<(), Refused> {
+        for request in earlier {
+            if let Err(why) = self.settle(post, request).await {
                 warn!(request = request.id, why, "a request is still in doubt");
                 return Err(busy("an earlier request about the record is being settled"));
             }
@@ -670,8 +697,7 @@ impl Desk {
             return;
         };
         let _held = opened.post.hold(&request.record).await;
-        let mapped = tokio::task::block_in_place(|| opened.post.map(&asked(&accepted.change)));
-        let mapped = match mapped {
+        let mapped = match opened.post.map(&asked(&accepted.change)) {
             Ok(mapped) => Ok(mapped),
             Err(Unfit::Rejected(rejection)) => Err(rejection),
             Err(Unfit::Plan(error)) => {
@@ -685,8 +711,15 @@ impl Desk {
             record: request.record,
             begun: Instant::now(),
         };
+        let parked = match opened.post.parked(&recorded.record).await {
+            Ok(parked) => parked,
+            Err(error) => {
+                drop(unkept(&error));
+                return;
+            }
+        };
         drop(
-            self.write(&request.job, &opened.post, &recorded, mapped)
+            self.write(&request.job, &opened.post, &recorded, mapped, parked)
                 .await,
         );
     }

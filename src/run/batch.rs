@@ -45,6 +45,13 @@ pub(super) struct RequestTerms {
 }
 
 impl Batch {
+    /// Whether the end of a request tells the ledger that it is committed.
+    pub(super) fn ends_with_its_request(&self) -> bool {
+        self.request
+            .as_ref()
+            .is_some_and(|request| !request.is_test)
+    }
+
     /// The rejection of the record at `index` of the batch.
     pub(super) fn reject(
         &self,

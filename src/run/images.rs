@@ -9,7 +9,8 @@
 //! in the frame's metadata: see [`ImageField`].
 
 use std::fs::File;
-use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -344,7 +345,26 @@ struct OpenFile {
     name: String,
     path: PathBuf,
     file: File,
+    /// Where the next segment begins.
     end: u64,
+    /// Bytes that the file has, zeros behind the last segment included.
+    length: u64,
+}
+
+/// Room that is made behind a segment at most. Where a file has room, a segment gets to the disk
+/// without the file system's own account of the file, which takes many times as long.
+const ROOM_BYTES_MAX: u64 = 256 << 10;
+
+/// Larger segments take their time anyway: no room is made behind them.
+const SMALL_SEGMENT_BYTES_MAX: u64 = 64 << 10;
+
+/// Room that is made behind a segment that does not fit into a file: as much as the file holds, so
+/// that it never has more room than segments. A first segment, mostly the only one, gets none.
+fn room_behind(end: u64, segment: u64) -> u64 {
+    match segment <= SMALL_SEGMENT_BYTES_MAX {
+        true => end.min(ROOM_BYTES_MAX),
+        false => 0,
+    }
 }
 
 impl ImageFile {
@@ -364,11 +384,8 @@ impl ImageFile {
     pub(crate) fn forget(&mut self) {
         // A file that cannot be emptied goes with its folder when the run is over.
         self.open.take_if(|open| {
-            open.end = 0;
-            open.file
-                .set_len(0)
-                .and_then(|()| open.file.rewind())
-                .is_err()
+            (open.end, open.length) = (0, 0);
+            open.file.set_len(0).is_err()
         });
     }
 
@@ -404,26 +421,35 @@ impl ImageFile {
         };
         let bytes =
             segment_bytes(images, fields).map_err(|error| ImageError::frame(&open.path, error))?;
-        let written = open
-            .file
-            .write_all(&bytes)
-            .and_then(|()| open.file.sync_data());
-        written.map_err(|error| ImageError::io(&open.path, error))?;
-        fault::point("before-images kept");
-        let (offset, length) = (open.end, bytes.len() as u64);
-        open.end += length;
         let segment = ImageSegment {
             file: open.name.clone(),
-            offset,
-            bytes: length,
+            offset: open.end,
+            bytes: bytes.len() as u64,
             xxh3: xxh3_64(&bytes),
         };
+        let written = open.append(bytes);
+        written.map_err(|error| ImageError::io(&open.path, error))?;
+        fault::point("before-images kept");
         self.open = Some(open);
         Ok(segment)
     }
 }
 
 impl OpenFile {
+    /// Appends a segment, and room for others if it does not fit into what there is.
+    fn append(&mut self, mut segment: Vec<u8>) -> io::Result<()> {
+        let end = self.end + segment.len() as u64;
+        if end > self.length {
+            let room = room_behind(self.end, segment.len() as u64);
+            self.length = end + room;
+            segment.resize(segment.len() + usize::try_from(room).unwrap_or_default(), 0);
+        }
+        self.file.write_all_at(&segment, self.end)?;
+        self.file.sync_data()?;
+        self.end = end;
+        Ok(())
+    }
+
     /// Makes a file beside those of other writers and of earlier processes.
     fn create(folder: &Path) -> Result<Self, ImageError> {
         state::make_folder(folder).map_err(|error| ImageError::io(folder, error))?;
@@ -439,6 +465,7 @@ impl OpenFile {
                         path,
                         file,
                         end: 0,
+                        length: 0,
                     });
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -446,6 +473,16 @@ impl OpenFile {
             }
         }
         Err(ImageError::io(folder, io::ErrorKind::StorageFull.into()))
+    }
+}
+
+impl Drop for OpenFile {
+    /// Nobody appends any more.
+    fn drop(&mut self) {
+        if self.length > self.end {
+            // Zeros that stay are in nobody's way.
+            drop(self.file.set_len(self.end));
+        }
     }
 }
 
@@ -533,4 +570,33 @@ pub(super) fn segment(effect: &Effect<'_>) -> PolarsResult<Option<DataFrame>> {
         columns.push(held.with_name(before_column(name).into()).into_column());
     }
     DataFrame::new(positions.len(), columns).map(Some)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests may")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_segments_rarely_make_their_file_longer() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut open = OpenFile::create(folder.path()).unwrap();
+        let path = open.path.clone();
+        let length = || std::fs::metadata(&path).unwrap().len();
+        let (mut longer, mut before) = (0, length());
+        for number in 0..200_u8 {
+            let at = open.end;
+            open.append(vec![number; 1_500]).unwrap();
+            let held = std::fs::read(&path).unwrap();
+            let segment = held.get(usize::try_from(at).unwrap()..).unwrap();
+            assert_eq!(segment.get(..1_500), Some(&[number; 1_500][..]));
+            longer += u32::from(length() > before);
+            before = length();
+            assert!(before <= 2 * open.end, "{before} bytes for {}", open.end);
+        }
+        assert!(longer <= 10, "{longer} times");
+        let end = open.end;
+        drop(open);
+        assert_eq!(length(), end, "no room is left behind");
+    }
 }

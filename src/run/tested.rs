@@ -101,11 +101,7 @@ impl TestAccount<'_> {
             }
             Err(_) => false,
         };
-        let end = RequestEnd {
-            answer: "{}",
-            is_counted,
-            rejection: None,
-        };
+        let end = RequestEnd::counted("{}".to_owned(), is_counted);
         self.ledger.end_record_request(place, &end).await?;
         worked.map(|tested| (tested, id))
     }

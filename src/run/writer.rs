@@ -147,6 +147,11 @@ pub(crate) struct Writer {
     held_up: Vec<HeldUp>,
     /// What was seen of the row of the latest request's record.
     pub(super) seen: Option<Seen>,
+    /// What became of that record, if it was written or left alone.
+    pub(super) told: Option<Outcome>,
+    /// Seconds of work after which the batch of a request was committed, which the ledger is told
+    /// along with the request's end.
+    pub(super) committed_after: Option<f64>,
     /// What was decided about the record of a test.
     pub(super) decided: Option<Decided>,
 }
@@ -341,6 +346,8 @@ impl Writer {
             tally: Tally::default(),
             held_up: Vec::new(),
             seen: None,
+            told: None,
+            committed_after: None,
             decided: None,
         }
     }
@@ -774,7 +781,9 @@ impl Writer {
             keeps_before_images,
             ..
         } = &*Arc::clone(&self.context);
+        let ends_with_request = batch.ends_with_its_request() && *keeps_before_images;
         match is_told {
+            true if ends_with_request => self.committed_after = Some(elapsed.as_secs_f64()),
             true => {
                 ledger
                     .record_committed(*id, batch.span, elapsed.as_secs_f64(), *keeps_before_images)
@@ -798,6 +807,9 @@ impl Writer {
         outcomes
             .iter()
             .for_each(|outcome| self.tally.count(outcome));
+        if batch.request.is_some() {
+            self.told = outcomes.first().cloned();
+        }
         debug!(write_back = %self.context.write_back, partition = batch.span.partition, first = batch.span.first,
             records = batch.span.records, ?elapsed, "wrote batch");
     }

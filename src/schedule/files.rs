@@ -75,10 +75,16 @@ impl Files {
         true
     }
 
+    /// Whether the files were changed since they were read: they are read again once they hold
+    /// still.
+    pub(super) fn are_edited(&self) -> bool {
+        self.fingerprint() != self.seen
+    }
+
     /// Reads the files again though they look the same, for what they refer to may have changed: a
     /// password's file. While somebody edits them they stay as they were read.
     pub(super) fn reread_unless_edited(&mut self) {
-        if self.fingerprint() == self.seen {
+        if !self.are_edited() {
             self.reread();
         }
     }

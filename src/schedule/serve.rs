@@ -15,7 +15,7 @@ use tracing::{error, info, warn};
 use super::alert::Alerts;
 use super::clock::{Ages, Change, Clock};
 use super::due::{self, Asked, Kept};
-use super::files::{self, Files};
+use super::files::{self, Files, JobFile};
 use super::http;
 use super::notice::{self, Look, NoticeError};
 use super::requested::{self, Finished, Undone, why};
@@ -740,8 +740,12 @@ impl Server {
         if self.requested.contains(&number) {
             return Ok(());
         }
-        let good = self.files.jobs.get(&job);
-        let Some(checked) = good.and_then(|file| file.good.clone()) else {
+        // What runs is what was saved, so that an edit is read first.
+        if self.files.are_edited() {
+            return Ok(());
+        }
+        let file = self.files.jobs.get(&job);
+        let Some(checked) = file.and_then(|file| runnable(file, request.act)) else {
             let message = "the job is not there, or its file holds mistakes";
             return self.ledger.end_request(number, None, message).await;
         };
@@ -1050,10 +1054,18 @@ impl Server {
 }
 
 /// What is in force of the files.
+/// What a request of the page runs of a job. New records are written by the file as it was saved and
+/// by no earlier one; what follows an earlier run goes ahead whatever is the matter with it.
+fn runnable(file: &JobFile, act: RequestAct) -> Option<Arc<CheckedJob>> {
+    let is_new = matches!(act, RequestAct::Run | RequestAct::Retry);
+    file.good
+        .clone()
+        .filter(|_| file.broken.is_none() || !is_new)
+}
+
 fn served(files: &Files) -> ServedFiles {
-    let good = |(name, file): (&String, &files::JobFile)| {
-        Some((name.clone(), Arc::clone(file.good.as_ref()?)))
-    };
+    let good =
+        |(name, file): (&String, &JobFile)| Some((name.clone(), Arc::clone(file.good.as_ref()?)));
     ServedFiles {
         project: Arc::clone(&files.project),
         jobs: files.jobs.iter().filter_map(good).collect(),

@@ -247,3 +247,46 @@ fn a_standby_says_who_serves_and_what_is_asked_of_it_runs_there() {
         served_by().is_some_and(|now| !now.starts_with(&format!("{process} ")))
     });
 }
+
+/// Asks for a run of the newest cycle by a call, and tells how that ended.
+fn run_now(admin: &Person<'_>) -> serde_json::Value {
+    let asked = admin.call("/jobs/job/runs", "{}");
+    assert_eq!(asked.status, 202, "{}", asked.body);
+    let location = asked.header("location").unwrap();
+    admin.ended(location.trim_start_matches("/api/v1"))
+}
+
+#[test]
+fn a_file_that_was_just_saved_is_what_runs() {
+    let place = place();
+    let project = place.text("writeback.toml");
+    place.file("writeback.toml", &format!("{project}[page]\nedit = true\n"));
+    fixture::announce(&place, "W46");
+    let shown = Shown::start(&place, &["serve", "--page", "127.0.0.1:0"]);
+    let admin = Person::of(&shown, "admin");
+    let file = admin.json("/files/schedules%2Fjob.toml");
+    let text = place.text("schedules/job.toml");
+    let edited = text.replace(
+        "note = 'note'",
+        "note = 'note'\nphone = { string = 'saved' }",
+    );
+    assert_ne!(edited, text);
+    let headers = [
+        ("Authorization", admin.token.as_str()),
+        ("If-Match", file["digest"].as_str().unwrap()),
+    ];
+    let body = serde_json::json!({ "text": edited }).to_string();
+    let address = "/api/v1/files/schedules%2Fjob.toml";
+    let saved = shown.send_json("PUT", address, &headers, &body);
+    assert_eq!(saved.status, 200, "{}", saved.body);
+    assert_eq!(run_now(&admin)["message"], "succeeded");
+    let rows = "id,score,note,phone\nA1,2,a,saved\n";
+    assert_eq!(place.rows("accounts"), rows);
+    // What an editor leaves is no file to run, and the one before it was not saved last.
+    fixture::announce(&place, "W47");
+    place.file("schedules/job.toml", &edited.replace("table", "tabel"));
+    let refused = run_now(&admin);
+    let told = refused["message"].as_str().unwrap();
+    assert!(told.contains("holds mistakes"), "{refused}");
+    assert_eq!(place.history().len(), 1);
+}

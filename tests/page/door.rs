@@ -420,10 +420,39 @@ fn acts_are_written_down_looks_are_not_and_an_altered_row_is_found() {
         "sign out through page",
     ];
     assert_eq!(acts(), expected);
+    let cookie = shown.cookie("viewer");
+    let token = shown.token("robot", "viewer", &[]);
+    for (query, options, expected) in [
+        ("act=sign+in", &["--act", "sign in"][..], 3),
+        (
+            "act=sign+in&who=nobody",
+            &["--act", "sign in", "--who", "nobody"],
+            0,
+        ),
+        ("target=rob", &["--target", "rob"], 1),
+        ("target=r_b", &["--target", "r_b"], 0),
+    ] {
+        let mut command = vec!["activity", "--json"];
+        command.extend(options);
+        let told = place.command(&command).json();
+        assert_eq!(
+            told["actions"].as_array().unwrap().len(),
+            expected,
+            "{told}"
+        );
+        let api = format!("/api/v1/actions?{query}");
+        let told = shown.get(&api, &[("Authorization", &token)]).json();
+        assert_eq!(told["items"].as_array().unwrap().len(), expected, "{told}");
+        let page = shown.get(&format!("/activity?{query}"), &[("Cookie", &cookie)]);
+        let rows = page.body.matches("<th scope=\"row\">").count();
+        assert_eq!(rows, expected, "{query}: {}", page.body);
+    }
+    let page = shown.get("/activity?result=refused", &[("Cookie", &cookie)]);
+    assert!(!page.body.contains("✓ done"), "{}", page.body);
     let whole = place.command(&["activity", "--verify"]);
     assert_eq!(
         (whole.code, whole.stdout.as_str()),
-        (0, "4 acts, as they were written\n")
+        (0, "7 acts, as they were written\n")
     );
     drop(shown);
     place.execute_file(

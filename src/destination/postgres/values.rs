@@ -26,12 +26,16 @@ pub(super) enum Bounds {
 }
 
 impl Bounds {
-    /// `None` for keys of several fields, and for those that the object may order otherwise than
-    /// the package does.
+    /// `None` for keys of several fields, for those that the object may order otherwise than the
+    /// package does, and for a record alone, which is searched for: a statement with bounds is
+    /// planned for each batch.
     pub(super) fn of(layout: &Layout, batch: &DataFrame) -> Option<Self> {
         let [position] = layout.key.as_slice() else {
             return None;
         };
+        if batch.height() < 2 {
+            return None;
+        }
         let (field, keys) = (
             layout.fields.get(*position)?,
             batch.select_at_idx(*position)?,

@@ -2,7 +2,7 @@
 //! fields, by the very functions that a run's records pass through.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use polars::prelude::{Column, DataFrame, IntoColumn, NamedFrom, Series, StringChunked};
 
@@ -11,6 +11,7 @@ use crate::domain::conform::{Sifted, conform};
 use crate::domain::field::{NullPolicy, When};
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::list::ListMode;
+use crate::domain::mapping::Mapping;
 use crate::domain::outcome::Rejection;
 use crate::domain::record::{Identities, RECORD_POSITION, key_texts};
 use crate::domain::referral::Referrals;
@@ -107,7 +108,7 @@ impl Post {
             key: asked.key.clone(),
             record: key_texts(&records, &key_columns).concat(),
             fields: written.map(|field| field.column.name.clone()).collect(),
-            layout: Arc::new(layout),
+            layout,
             records,
             key_columns,
             expected,
@@ -180,8 +181,13 @@ impl Post {
             .filter(|(_, column)| is_given(&column.name))
             .map(|(position, _)| position)
             .collect();
-        let (layout, mapping, referrals) = self.plan.of_columns(&given)?;
-        let narrow = narrowed(schema, &given);
+        let shape = self.shape(given)?;
+        let Shape {
+            layout,
+            mapping,
+            referrals,
+            narrow,
+        } = &*shape;
         let text = |name: &String| match key.get(name) {
             Some(text) => Some(text.as_str()),
             None => values.get(name)?.as_deref(),
@@ -194,20 +200,54 @@ impl Post {
         let mut columns: Vec<Column> = names.map(column).collect();
         columns.push(Series::new(RECORD_POSITION.into(), [0_u64]).into_column());
         let given = DataFrame::new(1, columns).expect("a schema's columns have different names");
-        let conformed = passed(conform(&narrow, &given)).map_err(Unfit::Rejected)?;
+        let conformed = passed(conform(narrow, &given)).map_err(Unfit::Rejected)?;
         let records = passed(mapping.apply(&conformed)).map_err(Unfit::Rejected)?;
         Ok(Fitted {
-            layout,
+            layout: Arc::clone(layout),
             records: mapping.complete(&records),
             key_columns: mapping.key_columns().to_vec(),
-            referrals,
+            referrals: referrals.clone(),
         })
     }
+
+    /// What requests that give these columns have in common; made for the first of them.
+    fn shape(&self, given: BTreeSet<usize>) -> Result<Arc<Shape>, PlanError> {
+        let lock = || self.shapes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shape) = lock().get(&given) {
+            return Ok(Arc::clone(shape));
+        }
+        let (layout, mapping, referrals) = self.plan.of_columns(&given)?;
+        let shape = Arc::new(Shape {
+            layout: Arc::new(layout),
+            mapping,
+            referrals,
+            narrow: narrowed(&self.plan.write_back.schema, &given),
+        });
+        let mut shapes = lock();
+        if shapes.len() >= SHAPES_MAX {
+            shapes.clear();
+        }
+        shapes.insert(given, Arc::clone(&shape));
+        Ok(shape)
+    }
+}
+
+/// Shapes that are kept of a write-back: callers mostly change the same few columns. Each takes a
+/// few kilobytes.
+const SHAPES_MAX: usize = 64;
+
+/// What requests that give the same columns are mapped with.
+pub(super) struct Shape {
+    layout: Arc<Layout>,
+    mapping: Mapping,
+    referrals: Referrals,
+    /// The schema with these of its columns.
+    narrow: Schema,
 }
 
 /// One record as a batch has it.
 struct Fitted {
-    layout: Layout,
+    layout: Arc<Layout>,
     records: DataFrame,
     key_columns: Vec<String>,
     referrals: Referrals,
@@ -220,12 +260,12 @@ fn as_expected(fitted: Fitted) -> ExpectedRow {
         list: ListMode::Replace,
         ..field
     };
-    let fields = fitted.layout.fields.into_iter().map(plain).collect();
+    let fields = fitted.layout.fields.iter().cloned().map(plain).collect();
     ExpectedRow {
         layout: Layout {
             nulls: NullPolicy::Write,
             fields,
-            ..fitted.layout
+            ..Layout::clone(&fitted.layout)
         },
         record: fitted.records,
     }

@@ -6,13 +6,14 @@ mod micro_sync;
 mod settle;
 mod writable;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{NaiveTime, Utc};
 use tracing::warn;
 
+use self::mapped::Shape;
 pub(crate) use self::mapped::{Asked, Mapped, Unfit, Unresolved};
 use self::micro_sync::WrittenRow;
 pub(crate) use self::micro_sync::{Followed, MirrorTold};
@@ -45,7 +46,7 @@ use crate::domain::mapping::{NO_RUN, RunFacts};
 use crate::domain::outcome::{Outcome, Rejection};
 use crate::domain::parking::Parked;
 use crate::ledger::{
-    DayRun, Ledger, LedgerError, MappedFor, NewRecordRequest, RequestBegun, RequestPlace,
+    DayRun, Ledger, LedgerError, MappedFor, NewRecordRequest, RequestPlace, RequestTurn,
 };
 
 /// A write-back that is ready for requests: met with its object, its writers at hand.
@@ -56,6 +57,8 @@ pub(crate) struct Post {
     plan: Plan,
     /// What the day runs' records are mapped for: every field that may be written.
     mapped_for: MappedFor,
+    /// By the columns that requests give.
+    shapes: Mutex<HashMap<BTreeSet<usize>, Arc<Shape>>>,
     /// What nobody writes with: connections, and files of before-images.
     idle: Mutex<Vec<Tools>>,
     /// Absent before the first request that it takes something of.
@@ -72,6 +75,9 @@ pub(crate) struct Carried {
     pub(crate) fields: Vec<SeenField>,
     /// Id of the row, where the destination has such ids.
     pub(crate) row: Option<String>,
+    /// Seconds of work after which its batch was committed, where the ledger does not know that
+    /// yet.
+    pub(crate) committed_after: Option<f64>,
     /// Fields as they are held now, with what depends on them; `None`, if that could not be asked.
     pub(crate) read_back: Option<BTreeMap<String, Option<String>>>,
     /// What became of the source's own row, if anything of it is mirrored.
@@ -136,6 +142,7 @@ impl Post {
             job: checked.job.name.clone(),
             plan,
             mapped_for,
+            shapes: Mutex::default(),
             idle: Mutex::default(),
             mirror: tokio::sync::Mutex::default(),
             idle_sources: Mutex::default(),
@@ -169,23 +176,27 @@ impl Post {
 
     /// How the record is parked, if it is.
     pub(crate) async fn parked(&self, record: &str) -> Result<Option<Parked>, LedgerError> {
-        let parked = self.ledger.parked(&self.job, Utc::now()).await?;
-        let is_it = |one: &Parked| one.write_back == self.write_back() && one.key == record;
-        Ok(parked.into_iter().find(is_it))
+        let (ledger, write_back) = (&self.ledger, self.write_back());
+        ledger
+            .parked_record(&self.job, write_back, record, Utc::now())
+            .await
     }
 
-    /// Records a request as a part of today's run, unless its caller asked for it before.
+    /// Records a request as a part of today's run, unless its caller asked for it before, or
+    /// earlier ones about its record are to be settled.
     pub(crate) async fn begin(
         &self,
         new: &NewRecordRequest<'_>,
-    ) -> Result<RequestBegun, LedgerError> {
+    ) -> Result<RequestTurn, LedgerError> {
         let today = new.asked_at.date_naive();
         let day_run = DayRun {
             day: &today.to_string(),
             begins_at: today.and_time(NaiveTime::MIN).and_utc(),
             mapped_for: &self.mapped_for,
         };
-        self.ledger.begin_record_request(new, &day_run).await
+        self.ledger
+            .begin_record_request_in_turn(new, &day_run)
+            .await
     }
 
     /// Writes a record as the batch at `place`, as a run does.
@@ -205,12 +216,16 @@ impl Post {
                 .reject(&batch, held_up.message, held_up.column)
                 .await?;
         }
-        let outcome = self.outcome(place).await?;
+        let outcome = match writer.told.take() {
+            Some(outcome) => outcome,
+            None => self.outcome(place).await?,
+        };
         let fields = writer.seen.take().map(|seen| seen.fields);
         let mut carried = Carried {
             outcome,
             fields: fields.unwrap_or_default(),
             row: None,
+            committed_after: writer.committed_after.take(),
             read_back: None,
             mirror: None,
         };

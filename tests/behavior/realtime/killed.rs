@@ -12,7 +12,7 @@ const DEATHS: [&str; 6] = [
     "before-images kept",
     "record a batch in",
     "a batch committed",
-    "record a commit in",
+    "end a request in",
 ];
 
 #[test]

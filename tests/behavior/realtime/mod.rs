@@ -4,6 +4,7 @@ mod answers;
 mod caller;
 mod described;
 mod encrypted;
+mod few;
 mod histories;
 mod killed;
 mod micro_sync;
