@@ -287,6 +287,13 @@ fn a_commit_that_waits_for_a_backup_while_its_run_is_killed_creates_nothing_twic
         .table("accounts", COLUMNS, "id\n")
         .scores(SCORES, "id,score,note\nB1,1,x\n");
     place.job("matching = 'create_only'", FIELDS);
+    // Whoever waits for the backup gives up after this time, which must be longer than the test.
+    let settings = place.text("writeback.toml").replace(
+        "\npassword =",
+        "\nlock_timeout = \"10m\"\nstatement_timeout = \"10m\"\npassword =",
+    );
+    assert!(settings.contains("lock_timeout"), "{settings}");
+    place.file("writeback.toml", &settings);
     let at_work = |statement: &str| {
         let of_others = "SELECT count(*) AS n FROM information_schema.processlist \
              WHERE command IN ('Query', 'Execute') AND user = 'tester' AND id <> connection_id()";
