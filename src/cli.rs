@@ -238,6 +238,12 @@ pub(crate) enum Command {
     /// List the value methods, each with its purpose and an example
     Methods(MethodsArguments),
     /// Make a new project, from what the systems themselves say
+    #[command(
+        after_help = "Examples:\n  writeback init\n  writeback init scores --source exports/scores.csv --destination crm.db\n  \
+        writeback init scores --yes --source exports/scores.csv --table accounts \\\n    \
+        --destination postgres://writer@crm.example.com/crm --announced\n  \
+        writeback init scores --from write-backs.dbml"
+    )]
     Init(Box<InitArguments>),
     /// Print a shell's completion script
     #[command(

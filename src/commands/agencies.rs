@@ -11,13 +11,14 @@ use super::{
     CommandError, Ending, job_problems, load_project, print, print_json, read_job, warn_of,
 };
 use crate::cli::{AgenciesArguments, ShowArguments};
-use crate::config::{CheckedJob, Project, SettingLine, job_of, new_agency, parse_object_name};
+use crate::config::{CheckedJob, Project, SettingLine, job_of, new_agency};
 use crate::destination::AnyDestination;
 use crate::destination::seam::Destination;
 use crate::domain::connection::Connection;
 use crate::domain::error::{SystemError, chain};
 use crate::domain::job::Job;
 use crate::domain::object::{Object, ObjectName};
+use crate::domain::object_name::parse_object_name;
 use crate::domain::printable::printable;
 use crate::domain::problem::Problem;
 use crate::report::agencies::{self as report, AgencyFound};

@@ -11,7 +11,7 @@ use sqlparser::keywords::ALL_KEYWORDS;
 
 use super::address::Address;
 use super::dbml::DbmlColumn;
-use super::names::{is_plain_name, parse_column_name, parse_object_name};
+use super::names::{is_plain_name, parse_column_name};
 use super::project_file::read_project;
 use super::schema::parse_schema;
 use super::secret::Surroundings;
@@ -20,6 +20,7 @@ use crate::domain::connection::{Connection, SystemKind};
 use crate::domain::files::{CsvDialect, NumberMarks};
 use crate::domain::gate::{Cron, CronMistake};
 use crate::domain::match_rule::MatchMode;
+use crate::domain::object_name::parse_object_name;
 use crate::domain::problem::Problem;
 use crate::domain::schema::SchemaType;
 
@@ -157,6 +158,14 @@ impl DraftSystem {
         match self {
             Self::Folder(path) | Self::SqliteFile(path) | Self::DuckdbFile(path) => Some(path),
             Self::Server { .. } => None,
+        }
+    }
+
+    /// Whether both lead to one database.
+    pub(crate) fn is_place_of(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Server { url, .. }, Self::Server { url: other, .. }) => url == other,
+            (one, other) => one == other,
         }
     }
 
@@ -751,7 +760,7 @@ fn key(name: &str) -> String {
 }
 
 /// A name in SQL, in double quotes where it needs them.
-fn quoted(name: &str) -> String {
+pub(crate) fn quoted(name: &str) -> String {
     let plain = |sign: char| sign.is_ascii_alphanumeric() || sign == '_';
     let starts_well = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
     let word = ALL_KEYWORDS.contains(&name.to_ascii_uppercase().as_str());

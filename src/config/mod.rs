@@ -53,7 +53,7 @@ use crate::domain::job::{Job, RecordsOf};
 use crate::domain::problem::{Problem, did_you_mean, has_mistake, quoted_list};
 pub(crate) use agencies::{SettingLine, job_of, new_agency};
 use document::{Laid, read_text};
-pub(crate) use names::{PROJECT_FILE, SCHEDULES_FOLDER, parse_object_name};
+pub(crate) use names::{PROJECT_FILE, SCHEDULES_FOLDER};
 pub(crate) use page::{PageSettings, ProxySettings};
 pub(crate) use project::{CheckedJob, Dashboard, Project, Signal};
 use secret::Surroundings;

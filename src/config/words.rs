@@ -1,8 +1,8 @@
 //! Values that many keys take: a word of a closed set, the name of a table.
 
 use super::document::{Value, shown};
-use super::names::parse_object_name;
 use crate::domain::object::ObjectName;
+use crate::domain::object_name::parse_object_name;
 use crate::domain::problem::{Location, did_you_mean, quoted_list};
 
 /// The name of a table, and where it stands.

@@ -45,6 +45,7 @@ pub(crate) mod match_rule;
 pub(crate) mod method;
 pub(crate) mod moment;
 pub(crate) mod object;
+pub(crate) mod object_name;
 pub(crate) mod outcome;
 pub(crate) mod parking;
 pub(crate) mod pause;

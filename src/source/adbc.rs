@@ -18,8 +18,10 @@ use self::reading::Described;
 use super::{Pulled, TableDescription};
 use crate::database::adbc::AdbcClient;
 use crate::database::adbc::fault::Failures;
+use crate::database::tables::ListedColumn;
 use crate::domain::connection::{AdbcSettings, Connection};
 use crate::domain::error::SystemError;
+use crate::domain::object::ObjectName;
 use crate::domain::schema::Schema;
 use crate::library;
 
@@ -121,9 +123,10 @@ impl Drop for AdbcSource {
 pub(super) async fn describe_table(
     connection: &Connection,
     settings: &AdbcSettings,
-    table: &str,
+    name: &ObjectName,
 ) -> Result<TableDescription, SystemError> {
-    let parts = dotted_parts(table)?;
+    let parts = name.parts.iter().map(|part| part.text.clone());
+    let parts: Vec<String> = parts.collect();
     let described = on_a_thread(connection, settings, move |asked, described| {
         reading::describe(asked, &parts, described)
     });
@@ -131,13 +134,13 @@ pub(super) async fn describe_table(
     table.ok_or_else(|| Failures::of(connection, settings).stopped())
 }
 
-/// Names of the tables of a DuckDB file, as they can be named.
-pub(super) async fn tables(
+/// The columns of all tables and views of a DuckDB file, table by table.
+pub(super) async fn list_columns(
     connection: &Connection,
     settings: &AdbcSettings,
-) -> Result<Vec<String>, SystemError> {
-    let described = on_a_thread(connection, settings, reading::list_tables);
-    Ok(described.await?.tables)
+) -> Result<Vec<ListedColumn>, SystemError> {
+    let described = on_a_thread(connection, settings, reading::list_columns);
+    Ok(described.await?.listed)
 }
 
 /// Runs `work` on a thread of its own and waits, no longer than the connection's limits allow, for
@@ -190,20 +193,6 @@ async fn answer<T>(
         .await
         .map_err(|_| failures.silent(doing, wait_max))?;
     answer.unwrap_or_else(|_| Err(failures.stopped()))
-}
-
-/// The parts of a dotted name as typed.
-fn dotted_parts(table: &str) -> Result<Vec<String>, SystemError> {
-    let parsed = sqlparser::parser::Parser::new(&sqlparser::dialect::GenericDialect {})
-        .try_with_sql(table)
-        .and_then(|mut parser| parser.parse_multipart_identifier());
-    match parsed {
-        Ok(parts) => Ok(parts.into_iter().map(|part| part.value).collect()),
-        Err(_) => Err(SystemError::NotFound {
-            what: format!("table `{table}`"),
-            hint: Some("name `table`, `schema.table` or `catalog.schema.table`".to_owned()),
-        }),
-    }
 }
 
 #[cfg(test)]

@@ -14,9 +14,12 @@ pub(crate) use self::files::FileTable;
 pub(crate) use self::seam::{
     CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX, DescribedColumn, Pulled, Source, TableDescription,
 };
-use crate::domain::connection::{AdbcSettings, Connection, ReadSystem};
+pub(crate) use crate::database::tables::ListedTable;
+use crate::domain::connection::{Connection, ReadSystem};
 use crate::domain::error::SystemError;
 use crate::domain::files::{CsvDialect, FilesSettings};
+use crate::domain::object::{NamePart, ObjectName};
+use crate::domain::object_name::parse_object_name;
 use crate::domain::schema::Schema;
 
 /// The closed set of sources.
@@ -76,12 +79,20 @@ pub(crate) fn tables_of_files(
     files::tables(connection, settings)
 }
 
-/// Names of the tables of a file that a driver reads.
-pub(crate) async fn tables_of_driver(
-    connection: &Connection,
-    settings: &AdbcSettings,
-) -> Result<Vec<String>, SystemError> {
-    adbc::tables(connection, settings).await
+/// The tables of a database that can be read, those that need no schema's name first. Of the
+/// databases behind drivers only a file can tell them. Errors: as of [`describe_table`].
+pub(crate) async fn list_tables(connection: &Connection) -> Result<Vec<ListedTable>, SystemError> {
+    let system = connection.system.read();
+    let columns = match system.ok_or_else(|| never_read(connection))? {
+        ReadSystem::Sqlite => sqlite::list_columns(connection).await?,
+        ReadSystem::Postgres => postgres::list_columns(connection).await?,
+        ReadSystem::Mysql => mysql::list_columns(connection).await?,
+        ReadSystem::Driver(settings) if settings.file.is_some() => {
+            adbc::list_columns(connection, settings).await?
+        }
+        ReadSystem::Files | ReadSystem::Driver(_) => Vec::new(),
+    };
+    Ok(ListedTable::of(columns))
 }
 
 /// How the CSV of a table of files seems to be written; as usual for other files.
@@ -93,19 +104,31 @@ pub(crate) fn dialect_of_file(
     files::dialect(connection, settings, table)
 }
 
-/// Describes `table` (dotted, as typed) of a source, to start a schema file from.
+/// Describes `table` of a source, to start a schema file from: `ACCOUNTS`, `"CRM"."ACCOUNTS"`, or
+/// a file without its extension.
 pub(crate) async fn describe_table(
     connection: &Connection,
     table: &str,
 ) -> Result<TableDescription, SystemError> {
     let system = connection.system.read();
+    let name = name_of(table);
     match system.ok_or_else(|| never_read(connection))? {
         ReadSystem::Files => files::describe_table(connection, table).await,
-        ReadSystem::Sqlite => sqlite::describe_table(connection, table).await,
-        ReadSystem::Postgres => postgres::describe_table(connection, table).await,
-        ReadSystem::Mysql => mysql::describe_table(connection, table).await,
-        ReadSystem::Driver(settings) => adbc::describe_table(connection, settings, table).await,
+        ReadSystem::Sqlite => sqlite::describe_table(connection, &name).await,
+        ReadSystem::Postgres => postgres::describe_table(connection, &name).await,
+        ReadSystem::Mysql => mysql::describe_table(connection, &name).await,
+        ReadSystem::Driver(settings) => adbc::describe_table(connection, settings, &name).await,
     }
+}
+
+/// The name that was typed; what is no name of several parts is one part as it stands.
+fn name_of(table: &str) -> ObjectName {
+    parse_object_name(table).unwrap_or_else(|_| ObjectName {
+        parts: vec![NamePart {
+            text: table.to_owned(),
+            quoted: false,
+        }],
+    })
 }
 
 fn never_read(connection: &Connection) -> SystemError {

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use super::text::TextChunk;
 use super::{DescribedColumn, Pulled, Source, TableDescription};
 use crate::database::mysql::{Purpose, Session, YieldedColumn, catalogue, fault};
+use crate::database::tables::ListedColumn;
 use crate::database::{Dialect, audited};
 use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
@@ -59,11 +60,10 @@ impl Source for MysqlSource {
 /// Describes a table, to start a schema file from.
 pub(crate) async fn describe_table(
     connection: &Connection,
-    table: &str,
+    name: &ObjectName,
 ) -> Result<TableDescription, SystemError> {
     let mut session = Session::open(connection, Purpose::Read).await?;
-    let name = object_name(table.split('.').map(str::to_owned).collect());
-    let entry = catalogue::find_table(&mut session, &name).await?;
+    let entry = catalogue::find_table(&mut session, name).await?;
     let columns = catalogue::columns(&mut session, &entry).await?;
     let primary_key = catalogue::primary_key(&mut session, &entry).await?;
     session.close().await;
@@ -79,6 +79,16 @@ pub(crate) async fn describe_table(
         columns: columns.iter().map(described).collect(),
         primary_key,
     })
+}
+
+/// The columns of all tables and views, table by table.
+pub(super) async fn list_columns(
+    connection: &Connection,
+) -> Result<Vec<ListedColumn>, SystemError> {
+    let mut session = Session::open(connection, Purpose::Read).await?;
+    let columns = catalogue::all_columns(&mut session).await?;
+    session.close().await;
+    Ok(columns)
 }
 
 /// How one schema column is asked for.

@@ -4,8 +4,6 @@
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
-use sqlparser::dialect::PostgreSqlDialect;
-use sqlparser::parser::Parser;
 use sqlx::postgres::{PgArguments, PgConnection};
 use sqlx::{Column as _, Executor, Row, SqlSafeStr, Statement, ValueRef};
 use tokio::sync::mpsc;
@@ -14,10 +12,11 @@ use tokio::task::JoinHandle;
 use super::text::TextChunk;
 use super::{CHUNK_RECORDS_MAX, DescribedColumn, Pulled, Source, TableDescription};
 use crate::database::postgres::{Access, Purpose, Session, catalogue, quote};
+use crate::database::tables::ListedColumn;
 use crate::database::{Dialect, audited};
 use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
-use crate::domain::object::{Holds, NameError, NamePart, ObjectColumn, resolve_name};
+use crate::domain::object::{Holds, NameError, NamePart, ObjectColumn, ObjectName, resolve_name};
 use crate::domain::problem::{did_you_mean, quoted_list};
 use crate::domain::schema::{Schema, SchemaType};
 
@@ -91,11 +90,10 @@ impl Source for PostgresSource {
 /// Describes a table, to start a schema file from.
 pub(crate) async fn describe_table(
     connection: &Connection,
-    table: &str,
+    name: &ObjectName,
 ) -> Result<TableDescription, SystemError> {
     let mut session = Session::open(connection, IDLE_MAX, Access::Read).await?;
-    let parts = dotted_parts(table)?;
-    let relation = catalogue::locate(&mut session, &parts).await?;
+    let relation = catalogue::locate(&mut session, &name.parts).await?;
     let object = catalogue::describe(&mut session, &relation).await?;
     session.close().await;
     // A schema file's table is looked up along the search path; only where that does not lead does
@@ -112,6 +110,16 @@ pub(crate) async fn describe_table(
         columns,
         primary_key: object.primary_key,
     })
+}
+
+/// The columns of all tables and views that can be read, table by table.
+pub(super) async fn list_columns(
+    connection: &Connection,
+) -> Result<Vec<ListedColumn>, SystemError> {
+    let mut session = Session::open(connection, IDLE_MAX, Access::Read).await?;
+    let columns = catalogue::all_columns(&mut session).await?;
+    session.close().await;
+    Ok(columns)
 }
 
 /// What the columns are selected from: the model in parentheses, or the table.
@@ -274,24 +282,6 @@ async fn fetch(
     Ok(fetched)
 }
 
-/// The parts of a dotted name as typed, quoted or not.
-fn dotted_parts(table: &str) -> Result<Vec<NamePart>, SystemError> {
-    let parsed = Parser::new(&PostgreSqlDialect {})
-        .try_with_sql(table)
-        .and_then(|mut parser| parser.parse_multipart_identifier());
-    let part = |ident: sqlparser::ast::Ident| NamePart {
-        text: ident.value,
-        quoted: ident.quote_style.is_some(),
-    };
-    match parsed {
-        Ok(idents) => Ok(idents.into_iter().map(part).collect()),
-        Err(_) => Err(SystemError::NotFound {
-            what: format!("table `{table}`"),
-            hint: Some("name `table` or `schema.table`, with \"double quotes\" around parts that need them".to_owned()),
-        }),
-    }
-}
-
 fn described(column: ObjectColumn) -> DescribedColumn {
     DescribedColumn {
         column_type: schema_type(&column),
@@ -379,19 +369,5 @@ mod tests {
             "column `score` of table `crm.scores` does not exist: spell it exactly: table `crm.scores` yields `Score`, \
              `SCORE`"
         );
-    }
-
-    #[test]
-    fn a_dotted_name_keeps_its_quotes_in_mind() {
-        let part = |text: &str, quoted| NamePart {
-            text: text.to_owned(),
-            quoted,
-        };
-        assert_eq!(
-            dotted_parts("\"C.R\".accounts").expect("a name"),
-            [part("C.R", true), part("accounts", false)]
-        );
-        assert!(dotted_parts("\"accounts").is_err());
-        assert!(dotted_parts("").is_err());
     }
 }

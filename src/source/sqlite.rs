@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::text::TextChunk;
 use super::{DescribedColumn, Pulled, Source, TableDescription};
 use crate::database::sqlite::{Access, SqliteDatabase, StoredValue, read_value};
-use crate::database::tables::listed;
+use crate::database::tables::{ListedColumn, listed};
 use crate::database::{Dialect, audited};
 use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
@@ -58,15 +58,22 @@ impl Source for SqliteSource {
 /// Describes a table, to start a schema file from.
 pub(crate) async fn describe_table(
     connection: &Connection,
-    table: &str,
+    name: &ObjectName,
 ) -> Result<TableDescription, SystemError> {
     let mut database = SqliteDatabase::open(connection, Access::Read).await?;
-    let name = ObjectName {
-        parts: name_parts(table),
-    };
-    let object = database.read_object(&name).await?;
+    let object = database.read_object(name).await?;
     database.close().await;
     Ok(description(object))
+}
+
+/// The columns of all tables and views, table by table.
+pub(super) async fn list_columns(
+    connection: &Connection,
+) -> Result<Vec<ListedColumn>, SystemError> {
+    let mut database = SqliteDatabase::open(connection, Access::Read).await?;
+    let columns = database.all_columns().await;
+    database.close().await;
+    columns
 }
 
 fn description(object: Object) -> TableDescription {
@@ -328,25 +335,6 @@ fn plain_number(value: &StoredValue<'_>) -> String {
         | StoredValue::Blob(_)
         | StoredValue::NotUtf8(_) => String::new(),
     }
-}
-
-/// A dotted name as typed, taken apart; dots within double quotes are part of a name.
-fn name_parts(name: &str) -> Vec<NamePart> {
-    let mut parts = Vec::new();
-    let mut start = 0;
-    let mut in_quotes = false;
-    for (index, character) in name.char_indices() {
-        match character {
-            '"' => in_quotes = !in_quotes,
-            '.' if !in_quotes => {
-                parts.push(name_part(name.get(start..index).unwrap_or_default()));
-                start = index + 1;
-            }
-            _ => {}
-        }
-    }
-    parts.push(name_part(name.get(start..).unwrap_or_default()));
-    parts
 }
 
 /// One part of a name, out of its quotes if it has any.

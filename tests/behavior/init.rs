@@ -1,6 +1,6 @@
 //! A new project, from `writeback init` to its first run, as the README it makes says.
 
-use crate::harness::{DuckDb, Server, Workspace, drivers_folder};
+use crate::harness::{DuckDb, Ran, Server, Workspace, drivers_folder};
 
 const FLAGS: [&str; 22] = [
     "--yes",
@@ -411,4 +411,142 @@ fn schemas_go_to_a_database_designer_and_back() {
             && wrong.stderr.contains("not a type"),
         "{wrong}"
     );
+}
+
+/// Where the test's database is, as `init` takes it.
+fn destination(place: &Workspace) -> String {
+    match place.server {
+        Server::Sqlite => "crm.db".to_owned(),
+        Server::Postgres | Server::MariaDb => place.url("tester"),
+    }
+}
+
+fn proposed(place: &Workspace, flags: &[&str]) -> Ran {
+    let destination = destination(place);
+    let base = ["init", "new", "--yes", "--destination", &destination];
+    place.command(&[&base[..], flags].concat())
+}
+
+#[test]
+fn the_table_that_holds_most_of_the_columns_is_proposed_and_why() {
+    for server in Server::ALL {
+        let place = Workspace::on(server);
+        let held = "ACCOUNT_ID VARCHAR(18) NOT NULL, Score DECIMAL(5,2), RISKS VARCHAR(9)";
+        place
+            .execute(&format!(
+                "CREATE TABLE accounts ({held}, PRIMARY KEY (ACCOUNT_ID))"
+            ))
+            .execute(&format!("CREATE TABLE accounts_of_last_year ({held})"))
+            .execute("CREATE TABLE owners (account_id VARCHAR(18) PRIMARY KEY, name VARCHAR(9))")
+            .execute("INSERT INTO accounts (ACCOUNT_ID, Score) VALUES ('A1', 1), ('A2', 2)")
+            .file(
+                "new/out/scores.csv",
+                "account_id,score,risk\nA1,7.5,x\nA2,2,y\n",
+            );
+        let made = proposed(&place, &["--source", "out/scores.csv"]);
+        assert_eq!(made.code, 0, "on {server}: {made}");
+        let why = "note: `accounts` holds most of these columns among 3 tables: `account_id`, `score`, \
+                   `risk` as `";
+        assert!(made.stdout.contains(why), "on {server}: {made}");
+        let job = place.text("new/schedules/weekly.toml");
+        assert!(job.contains("table       = \"accounts\"\n"), "{job}");
+        for step in [
+            &["test", "weekly", "--record", "A1"][..],
+            &["run", "weekly"],
+        ] {
+            let ran = place.command(&[&["--project", "new"], step].concat());
+            assert_eq!(ran.code, 0, "on {server}: {ran}");
+        }
+        let rows = place
+            .query("SELECT ACCOUNT_ID, Score FROM accounts")
+            .to_lowercase();
+        assert!(rows.contains("\na1,7.5"), "on {server}: {rows}");
+    }
+}
+
+#[test]
+fn a_table_that_does_not_stand_out_is_not_guessed() {
+    for server in Server::ALL {
+        let place = Workspace::on(server);
+        place
+            .file("scores.csv", "account_id,score\nA1,7.5\n")
+            .file("new/.keep", "");
+        let empty = proposed(&place, &["--source", "scores.csv"]);
+        let wants = |told: &str, ran: &Ran| {
+            let is_told = ran.code == 2 && ran.stderr.contains(told);
+            assert!(
+                is_told && !place.path("new/writeback.toml").exists(),
+                "on {server}: {ran}"
+            );
+        };
+        wants(
+            "holds no table for them yet; name one with `--table`",
+            &empty,
+        );
+        place.execute("CREATE TABLE people (id INTEGER, name VARCHAR(9))");
+        let unlike = proposed(&place, &["--source", "scores.csv"]);
+        let told = "no table has columns called like `account_id` and one of the others; there are `people`; \
+                    name one with `--table`";
+        wants(told, &unlike);
+        let held = "(account_id VARCHAR(9) PRIMARY KEY, score DECIMAL(5,2))";
+        place
+            .execute(&format!("CREATE TABLE this_year {held}"))
+            .execute(&format!("CREATE TABLE year_before {held}"));
+        let twins = proposed(&place, &["--source", "scores.csv"]);
+        wants(
+            "`this_year`, `year_before` hold as many of the columns; name one with",
+            &twins,
+        );
+
+        // A database as the source: one of its tables is named, and it is never the destination.
+        let system = destination(&place);
+        let source = match server {
+            Server::Sqlite => place.path("crm.db").display().to_string(),
+            Server::Postgres | Server::MariaDb => system,
+        };
+        let from = ["--source", &source, "--source-password-env=CRM_PASSWORD"];
+        let several = proposed(&place, &from);
+        wants(
+            "there are `people`, `this_year`, `year_before`; name one with `--name`",
+            &several,
+        );
+        let destination = ["--destination", &source];
+        let named = [&from[..], &["--name=this_year"]].concat();
+        let made = place.command(&[&["init", "new", "--yes"], &destination[..], &named].concat());
+        assert_eq!(made.code, 0, "on {server}: {made}");
+        let job = place.text("new/schedules/weekly.toml");
+        assert!(job.contains("table       = \"year_before\"\n"), "{job}");
+    }
+}
+
+#[test]
+fn a_table_is_found_by_its_name_in_quotes() {
+    for server in Server::ALL {
+        let place = Workspace::on(server);
+        let columns = "account_id VARCHAR(9) PRIMARY KEY, score DECIMAL(5,2)";
+        place
+            .execute(&format!(
+                "CREATE TABLE {} ({columns})",
+                server.quote("my.accounts")
+            ))
+            .file("scores.csv", "account_id,score\nA1,7.5\n");
+        let described = place.command(&["schema", "crm", "\"my.accounts\""]);
+        assert!(
+            described.code == 0
+                && described
+                    .stdout
+                    .contains("account_id VARCHAR(9) PRIMARY KEY"),
+            "on {server}: {described}"
+        );
+        let made = proposed(
+            &place,
+            &["--source=scores.csv", "--table", "\"my.accounts\""],
+        );
+        assert_eq!(made.code, 0, "on {server}: {made}");
+        let other = place.command(&["schema", "crm", "\"my.acounts\""]);
+        assert!(
+            other.code == 2 && other.stderr.contains("did you mean `my.accounts`?"),
+            "on {server}: {other}"
+        );
+    }
 }

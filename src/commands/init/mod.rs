@@ -3,6 +3,7 @@
 //! destination, test. What the systems themselves can say is read and proposed.
 
 mod asking;
+mod proposal;
 mod reading;
 
 use std::io::{self, IsTerminal};
@@ -10,8 +11,10 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use self::asking::{Asker, Who};
+use self::proposal::{Proposal, propose};
 use self::reading::{
-    Look, NamedSource, Offer, SeenTable, here_or_there, look, near_names, tables, widened,
+    Look, NamedSource, Offer, SeenTable, Unseen, here_or_there, list, look, name_of, near_names,
+    tables, widened,
 };
 use crate::config::PROJECT_FILE;
 use crate::config::dbml::{DbmlTable, read_dbml};
@@ -24,6 +27,7 @@ use crate::domain::match_rule::MatchMode;
 use crate::domain::printable::printable;
 use crate::domain::problem::{Problem, did_you_mean, quoted_list};
 use crate::domain::schema::SchemaType;
+use crate::source::ListedTable;
 use crate::user_file;
 
 /// What stands for "none" in an answer: an empty answer takes what is proposed.
@@ -283,8 +287,23 @@ async fn draft(
         true => Seen::Values,
         false => Seen::Declared,
     };
-    let table =
-        destination_table(arguments, asker, &destination, &mut columns, seen, notes).await?;
+    let own = source
+        .is_place_of(&destination)
+        .then_some(source_table.as_str());
+    let usual = match arguments.table {
+        Some(_) => String::new(),
+        None => proposed_destination(arguments, asker, &destination, own, &columns, notes).await?,
+    };
+    let table = destination_table(
+        arguments,
+        asker,
+        &destination,
+        usual,
+        &mut columns,
+        seen,
+        notes,
+    )
+    .await?;
     fields(arguments, asker, &mut columns)?;
     let question = "Column for the time of the dashboard's cycle (recommended; - for none)";
     let stamp = none(asker.text(question, &arguments.stamp, NONE, &check_column)?);
@@ -352,10 +371,11 @@ async fn records(
 ) -> Result<Records, InitError> {
     let folder = arguments.folder.as_path();
     let there = tables(source, folder).await;
-    let mut usual = proposed_table(asker, named, diagram, &there)?;
     let mut flag = arguments.name.clone();
+    let named = named.or_else(|| flag.clone());
+    let mut usual = proposed_table(asker, named, diagram, &there)?;
     loop {
-        let question = "What is written back: a table's name";
+        let question = SOURCE_QUESTION;
         let table = asker.text(question, &flag, &usual, &check_source_table)?;
         let offer = there.iter().find(|offer| offer.table == table);
         let pattern = offer.and_then(|offer| offer.pattern.clone());
@@ -364,7 +384,7 @@ async fn records(
             let looked = look(source, folder, &table, pattern.as_deref()).await;
             let (dialect, is_there) = match looked {
                 Look::Seen(seen) => (seen.dialect, true),
-                Look::NoTable(_) | Look::NotYet(_) => (CsvDialect::default(), false),
+                Look::NoTable(_) | Look::Unseen(_) => (CsvDialect::default(), false),
             };
             return Ok(Records {
                 table,
@@ -399,7 +419,13 @@ async fn records(
                 asker.tell(&why)?;
                 (flag, usual) = (None, table);
             }
-            Look::NoTable(why) | Look::NotYet(why) => {
+            Look::Unseen(Unseen {
+                why,
+                is_mistake: true,
+            }) if arguments.columns.is_empty() && asker.is_nobody() => {
+                return Err(refused(question, why));
+            }
+            Look::NoTable(why) | Look::Unseen(Unseen { why, .. }) => {
                 let what = match arguments.columns.is_empty() && asker.is_nobody() {
                     true => "its columns are an example, to be put right",
                     false => "its columns are taken as they are said",
@@ -439,6 +465,19 @@ fn tell_newest(
     Ok(())
 }
 
+const SOURCE_QUESTION: &str = "What is written back: a table's name";
+
+/// Names of tables as messages list them, the first of them if there are many.
+fn few<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    const NAMES_MAX: usize = 12;
+    let names: Vec<&str> = names.into_iter().collect();
+    let shown = quoted_list(names.iter().copied().take(NAMES_MAX));
+    match names.len().saturating_sub(NAMES_MAX) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
 /// The table that is proposed: the one that was named, else one of those that are there.
 fn proposed_table(
     asker: &Asker,
@@ -461,6 +500,11 @@ fn proposed_table(
         }
         (None, []) => return Ok("health_score".to_owned()),
         (None, [_]) => 0,
+        (None, several) if asker.is_nobody() => {
+            let names = several.iter().map(|offer| offer.table.as_str());
+            let why = format!("there are {}; name one with `--name`", few(names));
+            return Err(refused(SOURCE_QUESTION, why));
+        }
         (None, several) => asker.choice("Which of these is written back", several)?,
     };
     Ok(known
@@ -572,19 +616,93 @@ enum Seen {
     Values,
 }
 
+const TABLE_QUESTION: &str = "Table they go to";
+
+/// A table of a destination that nobody has seen.
+const TABLE_EXAMPLE: &str = "\"CRM\".\"ACCOUNTS\"";
+
+/// The table that is proposed for the destination: of those that are there the one that suits best,
+/// never the one that records are read from. Nothing is chosen that does not stand out, unless
+/// somebody chooses.
+async fn proposed_destination(
+    arguments: &InitArguments,
+    asker: &Asker,
+    destination: &DraftSystem,
+    own: Option<&str>,
+    columns: &[DraftColumn],
+    notes: &mut Vec<String>,
+) -> Result<String, InitError> {
+    let there = match list(destination, &arguments.folder).await {
+        Ok(there) => there,
+        Err(unseen) if unseen.is_mistake && asker.is_nobody() => {
+            return Err(refused(TABLE_QUESTION, unseen.why));
+        }
+        // Why it was not looked at is told when the table is to be looked at.
+        Err(_) => return Ok(TABLE_EXAMPLE.to_owned()),
+    };
+    let others = there
+        .into_iter()
+        .filter(|table| Some(name_of(table).as_str()) != own);
+    let there: Vec<ListedTable> = others.collect();
+    let (several, why) = match propose(columns, &there) {
+        Proposal::Table { name, why } => {
+            let note = format!("note: `{name}` {why}; `--table` names another\n");
+            asker.tell(&format!("`{name}` {why}"))?;
+            notes.push(lines_of(&note));
+            return Ok(name);
+        }
+        Proposal::OneOf(several) => {
+            let why = format!(
+                "{} hold as many of the columns",
+                few(several.iter().map(String::as_str))
+            );
+            (several, why)
+        }
+        Proposal::None if there.is_empty() => {
+            let why = "the destination holds no table for them yet".to_owned();
+            (Vec::new(), why)
+        }
+        Proposal::None => {
+            let names: Vec<String> = there.iter().map(name_of).collect();
+            let key = columns.iter().filter(|column| column.key);
+            let key = quoted_list(key.map(|column| column.name.as_str()));
+            let listed = few(names.iter().map(String::as_str));
+            let why = format!(
+                "no table has columns called like {key} and one of the others; there are {listed}"
+            );
+            (names, why)
+        }
+    };
+    if asker.is_nobody() {
+        return Err(refused(
+            TABLE_QUESTION,
+            format!("{why}; name one with `--table`"),
+        ));
+    }
+    asker.tell(&why)?;
+    match several.is_empty() {
+        true => Ok(TABLE_EXAMPLE.to_owned()),
+        false => {
+            let chosen = asker.choice("Which of these do they go to", &several)?;
+            Ok(several.into_iter().nth(chosen).unwrap_or_default())
+        }
+    }
+}
+
 /// The destination's table. Where it can be looked at, columns go where near names lead, and are as
 /// wide as those there.
 async fn destination_table(
     arguments: &InitArguments,
     asker: &Asker,
     destination: &DraftSystem,
+    mut usual: String,
     columns: &mut [DraftColumn],
     types: Seen,
     notes: &mut Vec<String>,
 ) -> Result<String, InitError> {
-    let (mut flag, mut usual) = (arguments.table.clone(), "\"CRM\".\"ACCOUNTS\"".to_owned());
+    let mut flag = arguments.table.clone();
     loop {
-        let question = "Table they go to";
+        let question = TABLE_QUESTION;
         let table = asker.text(question, &flag, &usual, &check_table)?;
         match look(destination, &arguments.folder, &table, None).await {
             Look::Seen(seen) => {
@@ -614,11 +732,20 @@ async fn destination_table(
                 asker.tell(&why)?;
                 (flag, usual) = (None, table);
             }
-            Look::NotYet(why) => {
+            Look::Unseen(Unseen {
+                why,
+                is_mistake: true,
+            }) if asker.is_nobody() => return Err(refused(question, why)),
+            Look::Unseen(Unseen { why, .. }) => {
+                let example = match arguments.table {
+                    None if table == TABLE_EXAMPLE => format!("`{table}` is an example, and "),
+                    _ => String::new(),
+                };
                 let note = format!(
-                    "note: the destination was not looked at ({why}): columns go to those of the same names\n"
+                    "note: the destination was not looked at ({why}): {example}columns go to those of the same names\n"
                 );
                 asker.tell(note.trim_end())?;
+                notes.push(lines_of(&note));
                 return Ok(table);
             }
         }

@@ -4,13 +4,13 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::config::draft::{DraftColumn, DraftSystem};
-use crate::domain::connection::System;
+use crate::config::draft::{DraftColumn, DraftSystem, quoted};
+use crate::domain::connection::{Connection, System};
 use crate::domain::error::{SystemError, chain};
 use crate::domain::files::{CsvDialect, DatedFiles, FileName, FilePattern, Take};
 use crate::domain::problem::nearest;
 use crate::domain::schema::{DecimalSize, SchemaType};
-use crate::source::{self, FileTable, TableDescription};
+use crate::source::{self, FileTable, ListedTable, TableDescription};
 
 /// A source as it was named: a file names its table at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,8 +61,32 @@ pub(super) enum Look {
     Seen(Box<SeenTable>),
     /// The system is there, and this table is not; why, and what there is.
     NoTable(String),
-    /// The system cannot be looked at yet, and why.
-    NotYet(String),
+    Unseen(Unseen),
+}
+
+/// Why a system could not be looked at.
+#[derive(Debug)]
+pub(super) struct Unseen {
+    pub(super) why: String,
+    /// Whether waiting cannot help, such as with a wrong password.
+    pub(super) is_mistake: bool,
+}
+
+impl Unseen {
+    /// Whoever cannot be reached now may be there later; everything else is a mistake by now.
+    fn of(error: &SystemError) -> Self {
+        Self {
+            why: told(error),
+            is_mistake: !error.is_transient(),
+        }
+    }
+
+    fn not_yet(why: String) -> Self {
+        Self {
+            why,
+            is_mistake: false,
+        }
+    }
 }
 
 /// A table as its system describes it.
@@ -147,28 +171,51 @@ fn offers(tables: Vec<FileTable>) -> Vec<Offer> {
     offered.collect()
 }
 
-/// The tables in a folder of files or a file of DuckDB; none where there is no such one.
+/// The tables in a folder of files or in a database; none where there is no such one.
 pub(super) async fn tables(system: &DraftSystem, project: &Path) -> Vec<Offer> {
-    let is_there = system.path().is_none_or(|path| project.join(path).exists());
-    let usual = CsvDialect::default();
-    let connection = system.connect(project, None, &usual).ok();
-    let Some(connection) = connection.filter(|_| is_there) else {
+    let Ok(connection) = connect(system, project, None) else {
         return Vec::new();
     };
-    let tables = match &connection.system {
-        System::Files(settings) => source::tables_of_files(&connection.name, settings).map(offers),
-        System::Adbc(settings) if settings.file.is_some() => {
-            let tables = source::tables_of_driver(&connection, settings).await;
-            tables.map(|tables| tables.into_iter().map(Offer::of_table).collect())
-        }
-        System::Sqlite(_)
-        | System::Postgres(_)
-        | System::Mysql(_)
-        | System::Adbc(_)
-        | System::Service(_) => return Vec::new(),
+    let tables = if let System::Files(settings) = &connection.system {
+        source::tables_of_files(&connection.name, settings).map(offers)
+    } else {
+        let tables = source::list_tables(&connection).await;
+        let offer = |table: &ListedTable| Offer::of_table(name_of(table));
+        tables.map(|tables| tables.iter().map(offer).collect())
     };
     // Whoever names a table of it is told why it cannot be looked at.
     tables.unwrap_or_default()
+}
+
+/// The tables of a destination.
+pub(super) async fn list(system: &DraftSystem, project: &Path) -> Result<Vec<ListedTable>, Unseen> {
+    let connection = connect(system, project, None)?;
+    let tables = source::list_tables(&connection).await;
+    tables.map_err(|error| Unseen::of(&error))
+}
+
+/// A table as files of a project name it.
+pub(super) fn name_of(table: &ListedTable) -> String {
+    let parts = table.path.iter().map(|part| quoted(part));
+    parts.collect::<Vec<_>>().join(".")
+}
+
+/// A connection to a system that is there, for a look at one of its tables or at which there are.
+fn connect(
+    system: &DraftSystem,
+    project: &Path,
+    table: Option<&str>,
+) -> Result<Connection, Unseen> {
+    if let Some(path) = system.path()
+        && !project.join(path).exists()
+    {
+        return Err(Unseen::not_yet(format!("`{path}` is not there yet")));
+    }
+    let connection = system.connect(project, table, &CsvDialect::default());
+    connection.map_err(|problems| {
+        let why = problems.into_iter().next().map(|problem| problem.message);
+        Unseen::not_yet(why.unwrap_or_default())
+    })
 }
 
 /// Looks at a table of a system, which may be the newest of some files.
@@ -178,24 +225,16 @@ pub(super) async fn look(
     table: &str,
     pattern: Option<&str>,
 ) -> Look {
-    if let Some(path) = system.path()
-        && !project.join(path).exists()
-    {
-        return Look::NotYet(format!("`{path}` is not there yet"));
-    }
-    let usual = CsvDialect::default();
-    let mut connection = match system.connect(project, Some(table), &usual) {
+    let mut connection = match connect(system, project, Some(table)) {
         Ok(connection) => connection,
-        Err(problems) => {
-            let why = problems.into_iter().next().map(|problem| problem.message);
-            return Look::NotYet(why.unwrap_or_default());
-        }
+        Err(unseen) => return Look::Unseen(unseen),
     };
-    let mut dialect = usual;
+    let mut dialect = CsvDialect::default();
     if let System::Files(settings) = &mut connection.system {
         if source::tables_of_files(&connection.name, settings).is_ok_and(|there| there.is_empty()) {
             let folder = settings.folder.display();
-            return Look::NotYet(format!("there is no file of records in `{folder}` yet"));
+            let why = format!("there is no file of records in `{folder}` yet");
+            return Look::Unseen(Unseen::not_yet(why));
         }
         let newest = pattern.and_then(|pattern| FilePattern::parse(pattern, Take::Last).ok());
         settings
@@ -214,14 +253,15 @@ pub(super) async fn look(
 }
 
 fn of_error(error: &SystemError) -> Look {
-    let told = [chain(error).join(": "), error.hint().unwrap_or_default()];
-    let told = told.join("; ");
-    let told = told.trim_end_matches("; ").to_owned();
-    // Whoever cannot be reached now may be there later; everything else is a mistake by now.
-    match error.is_transient() {
-        true => Look::NotYet(told),
-        false => Look::NoTable(told),
+    if let SystemError::NotFound { .. } = error {
+        return Look::NoTable(told(error));
     }
+    Look::Unseen(Unseen::of(error))
+}
+
+fn told(error: &SystemError) -> String {
+    let told = [chain(error).join(": "), error.hint().unwrap_or_default()];
+    told.join("; ").trim_end_matches("; ").to_owned()
 }
 
 impl SeenTable {
@@ -301,13 +341,15 @@ pub(super) fn widened(seen: SchemaType, declared: SchemaType) -> Option<SchemaTy
     wider.then_some(declared)
 }
 
+/// A name without case and signs.
+pub(super) fn plain(name: &str) -> String {
+    let letters = name.chars().filter(|sign| sign.is_alphanumeric());
+    letters.flat_map(char::to_lowercase).collect()
+}
+
 /// The destination column that a source column most likely goes to: of the same name but for case
 /// and signs, else of a near one. A column is proposed once.
 pub(super) fn near_names(columns: &[DraftColumn], there: &[String]) -> Vec<Option<String>> {
-    let plain = |name: &str| -> String {
-        let letters = name.chars().filter(|sign| sign.is_alphanumeric());
-        letters.flat_map(char::to_lowercase).collect()
-    };
     let mut left: Vec<&String> = there.iter().collect();
     let same = columns.iter().map(|column| {
         let position = left

@@ -39,6 +39,8 @@ fn what_is_proposed_loads_without_a_problem() {
     assert_eq!(
         told,
         "note: the source was not looked at (`dashboard` is not there yet): its columns are an example, to be put right\n\
+         note: the destination was not looked at (`crm.db` is not there yet): `\"CRM\".\"ACCOUNTS\"` is an example, and \
+         columns go to those of the same names\n\
          wrote DIR/README.md\nwrote DIR/writeback.toml\nwrote DIR/sql/health_score.sql\n\
          wrote DIR/schedules/weekly.toml\nwrote DIR/.gitignore\nnext: read DIR/README.md, then `writeback check weekly`\n"
     );

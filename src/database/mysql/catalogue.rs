@@ -7,6 +7,7 @@ use sqlx::mysql::MySqlRow;
 
 use super::{Session, text};
 use crate::database::Dialect;
+use crate::database::tables::ListedColumn;
 use crate::domain::error::SystemError;
 use crate::domain::object::{
     Declaration, Holds, NameError, NamePart, Object, ObjectColumn, ObjectKind, ObjectName,
@@ -108,6 +109,30 @@ pub(crate) async fn table_names(session: &mut Session) -> Result<Vec<String>, Sy
                WHERE TABLE_SCHEMA = DATABASE() ORDER BY TABLE_NAME";
     let rows = session.rows(sql.to_owned(), &[], READING).await?;
     Ok(rows.iter().filter_map(|row| text(row, 0)).collect())
+}
+
+/// The columns of all tables and views that this user sees, table by table. Tables of the session's
+/// database need no other name; without one, those of all databases are told.
+pub(crate) async fn all_columns(session: &mut Session) -> Result<Vec<ListedColumn>, SystemError> {
+    let sql = "SELECT CAST(TABLE_SCHEMA AS CHAR), CAST(TABLE_NAME AS CHAR), CAST(COLUMN_NAME AS CHAR), \
+               CAST(COLUMN_KEY AS CHAR), CAST(DATABASE() AS CHAR) FROM information_schema.COLUMNS \
+               WHERE TABLE_SCHEMA = coalesce(DATABASE(), TABLE_SCHEMA) \
+               AND TABLE_SCHEMA NOT IN ('information_schema', 'mysql', 'performance_schema', 'sys') \
+               ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION";
+    let rows = session.rows(sql.to_owned(), &[], READING).await?;
+    let column = |row: &MySqlRow| {
+        let (table, column) = (text(row, 1)?, text(row, 2)?);
+        let path = match text(row, 4) {
+            Some(_) => vec![table],
+            None => vec![text(row, 0)?, table],
+        };
+        Some(ListedColumn {
+            table: path,
+            name: column,
+            is_key: text(row, 3).as_deref() == Some("PRI"),
+        })
+    };
+    Ok(rows.iter().filter_map(column).collect())
 }
 
 /// The table's columns, in order.

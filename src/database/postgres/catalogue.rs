@@ -5,6 +5,7 @@ use sqlx::postgres::{PgArguments, PgRow};
 
 use super::{Purpose, Session};
 use crate::database::Dialect;
+use crate::database::tables::ListedColumn;
 use crate::domain::change::Change;
 use crate::domain::error::SystemError;
 use crate::domain::object::{
@@ -60,6 +61,29 @@ pub(crate) async fn relation_names(session: &mut Session) -> Result<Vec<String>,
         false => format!("{}.{}", relation.schema, relation.name),
     };
     Ok(relations.into_iter().map(name).collect())
+}
+
+/// The columns of all relations that can be read, relation by relation, partitions left out. Those
+/// that need no schema's name come first.
+pub(crate) async fn all_columns(session: &mut Session) -> Result<Vec<ListedColumn>, SystemError> {
+    let purpose = Purpose::plain("reading the catalogue");
+    let rows = session
+        .fetch(purpose, ALL_COLUMNS.to_owned(), PgArguments::default())
+        .await?;
+    let read = |row: &PgRow| {
+        let (schema, table, visible) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        let path: Vec<String> = match visible {
+            true => vec![table],
+            false => vec![schema, table],
+        };
+        Ok(ListedColumn {
+            table: path,
+            name: row.try_get(3)?,
+            is_key: row.try_get(4)?,
+        })
+    };
+    let columns: Result<Vec<ListedColumn>, sqlx::Error> = rows.iter().map(read).collect();
+    columns.map_err(|error| session.failed(purpose.doing, error))
 }
 
 async fn relations(
@@ -357,6 +381,17 @@ FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
   AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND n.nspname !~ '^pg_(toast_)?temp_'
 ORDER BY n.nspname, c.relname";
+
+/// As [`RELATIONS`], without what this user may not look at.
+const ALL_COLUMNS: &str = "\
+SELECT n.nspname::text, c.relname::text, pg_table_is_visible(c.oid), a.attname::text,
+       EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = c.oid AND i.indisprimary AND a.attnum = ANY (i.indkey))
+FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition
+  AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND n.nspname !~ '^pg_(toast_)?temp_'
+  AND has_schema_privilege(n.oid, 'USAGE') AND has_any_column_privilege(c.oid, 'SELECT')
+ORDER BY pg_table_is_visible(c.oid) DESC, n.nspname, c.relname, a.attnum";
 
 /// The numbers are the bits of `pg_relation_is_updatable`: 4 updates, 8 inserts. Rows of a view are
 /// locked where it is simple enough to be updated without triggers and rules of its own: a lock

@@ -4,7 +4,7 @@ use sqlx::Row as _;
 
 use super::SqliteDatabase;
 use super::declared;
-use crate::database::tables::unknown_table;
+use crate::database::tables::{ListedColumn, unknown_table};
 use crate::database::{Dialect, audited};
 use crate::domain::error::SystemError;
 use crate::domain::object::{
@@ -147,6 +147,27 @@ impl SqliteDatabase {
     pub(crate) async fn object_names(&mut self) -> Result<Vec<String>, SystemError> {
         let names = self.table_names().await;
         names.map_err(|error| self.sort_error(READING, error))
+    }
+
+    /// The columns of all tables and views, table by table.
+    pub(crate) async fn all_columns(&mut self) -> Result<Vec<ListedColumn>, SystemError> {
+        let schema = Dialect::Sqlite.quote(&self.schema);
+        let sql = format!(
+            "SELECT object.name, held.name, held.pk > 0 FROM {schema}.sqlite_schema AS object \
+             JOIN pragma_table_info(object.name, ?) AS held \
+             WHERE object.type IN ('table', 'view') AND object.name NOT GLOB 'sqlite_*' \
+             ORDER BY object.name, held.cid"
+        );
+        let query = sqlx::query_as(audited(sql)).bind(self.schema.clone());
+        let columns = query.fetch_all(self.connection()).await;
+        let columns: Vec<(String, String, bool)> =
+            columns.map_err(|error| self.sort_error(READING, error))?;
+        let listed = |(table, name, is_key)| ListedColumn {
+            table: vec![table],
+            name,
+            is_key,
+        };
+        Ok(columns.into_iter().map(listed).collect())
     }
 
     async fn find_table(&mut self, name: &ObjectName) -> Result<String, SystemError> {

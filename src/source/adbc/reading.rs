@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::bridge::{Reading, series};
 use crate::database::adbc::drivers::KnownDriver;
 use crate::database::adbc::{AdbcClient, FileAccess, Opened, open};
+use crate::database::tables::ListedColumn;
 use crate::domain::error::SystemError;
 use crate::domain::object::{NameError, NamePart, resolve_name};
 use crate::domain::problem::{did_you_mean, quoted_list};
@@ -33,8 +34,8 @@ pub(super) struct Described {
     pub(super) cancel: Box<dyn CancelHandle>,
     /// The table that was to be described.
     pub(super) table: Option<TableDescription>,
-    /// Names of the tables that were to be listed.
-    pub(super) tables: Vec<String>,
+    /// The columns that were to be listed.
+    pub(super) listed: Vec<ListedColumn>,
 }
 
 /// Tells whoever waits how far the thread has come.
@@ -133,21 +134,32 @@ fn describe_table(
     })
 }
 
-/// Lists the tables of a DuckDB file.
-pub(super) fn list_tables(asked: &AdbcClient, mut sender: Sender) {
+/// Lists the columns of all tables of a DuckDB file.
+pub(super) fn list_columns(asked: &AdbcClient, mut sender: Sender) {
     let listed = Statement::open(asked).and_then(|mut statement| {
         sender.connected();
         // Those of the schema that needs no name first.
-        let sql = "SELECT CASE schema_name WHEN 'main' THEN '' ELSE schema_name || '.' END || name \
-                   FROM (SELECT schema_name, table_name AS name FROM duckdb_tables() \
-                         WHERE NOT internal AND database_name = current_database() \
-                         UNION ALL \
-                         SELECT schema_name, view_name FROM duckdb_views() \
-                         WHERE NOT internal AND database_name = current_database()) \
-                   ORDER BY schema_name <> 'main', 1";
+        let sql = "SELECT held.schema_name, held.table_name, held.column_name, \
+                   CAST(coalesce(list_contains(key.constraint_column_names, held.column_name), false) AS VARCHAR) \
+                   FROM duckdb_columns() AS held LEFT JOIN duckdb_constraints() AS key \
+                   ON key.constraint_type = 'PRIMARY KEY' AND key.table_oid = held.table_oid \
+                   AND key.database_oid = held.database_oid \
+                   WHERE NOT held.internal AND held.database_name = current_database() \
+                   ORDER BY held.schema_name <> 'main', held.schema_name, held.table_name, held.column_index";
         let rows = statement.texts(asked, "listing tables", sql)?;
+        let listed = |row: Vec<String>| {
+            let [schema, table, name, is_key] = <[String; 4]>::try_from(row).ok()?;
+            Some(ListedColumn {
+                table: match schema.as_str() {
+                    "main" => vec![table],
+                    _ => vec![schema, table],
+                },
+                name,
+                is_key: is_key == "true",
+            })
+        };
         Ok(Described {
-            tables: rows.into_iter().flatten().collect(),
+            listed: rows.into_iter().filter_map(listed).collect(),
             ..statement.looked_at()
         })
     });
@@ -252,7 +264,7 @@ impl Statement {
             driver: None,
             cancel: self.statement.get_cancel_handle(),
             table: None,
-            tables: Vec::new(),
+            listed: Vec::new(),
         }
     }
 

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::domain::connection::{Limits, SqliteSettings, System};
+use crate::domain::object_name::parse_object_name;
 use crate::domain::problem::Location;
 use crate::domain::record::RECORD_POSITION;
 use crate::domain::schema::{SchemaColumn, SchemaType};
@@ -308,9 +309,8 @@ async fn a_table_is_described_for_a_schema_file() {
         "CREATE TABLE \"my.scores\" (id VARCHAR(18) PRIMARY KEY, n SMALLINT NOT NULL, d DECIMAL(5,2), b BLOB, at TIMESTAMP)",
     )
     .await;
-    let description = describe_table(&place.connection, "\"my.scores\"")
-        .await
-        .unwrap();
+    let name = parse_object_name("\"my.scores\"").unwrap();
+    let description = describe_table(&place.connection, &name).await.unwrap();
     assert_eq!(description.name, ["my.scores"]);
     assert_eq!(description.primary_key, ["id"]);
     let lines: Vec<_> = description
@@ -337,23 +337,5 @@ async fn a_table_is_described_for_a_schema_file() {
             "b  true",
             "at TIMESTAMP true"
         ]
-    );
-}
-
-#[test]
-fn dots_within_quotes_belong_to_a_name() {
-    let texts = |name| {
-        name_parts(name)
-            .into_iter()
-            .map(|part| (part.text, part.quoted))
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(
-        texts("crm.accounts"),
-        [("crm".to_owned(), false), ("accounts".to_owned(), false)]
-    );
-    assert_eq!(
-        texts("\"a.b\".\"c\"\"d\""),
-        [("a.b".to_owned(), true), ("c\"d".to_owned(), true)]
     );
 }
