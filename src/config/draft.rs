@@ -100,6 +100,8 @@ pub(crate) struct Draft {
     pub(crate) source_is_there: bool,
     /// How the source's CSV is written.
     pub(crate) dialect: CsvDialect,
+    /// Where the source's times without a zone hang.
+    pub(crate) timezone: Option<String>,
     pub(crate) destination: DraftSystem,
     pub(crate) columns: Vec<DraftColumn>,
     pub(crate) table: String,
@@ -457,8 +459,9 @@ impl Draft {
         format!(
             "# Where records come from, where they go, and how a finished cycle is noticed. Paths are relative to this file.\n\
              # What is done with them stands in {SCHEDULES_FOLDER}/, one file for each job.\n\n\
-             {}{}\n{}{}{DEFAULTS}",
+             {}{}{}\n{}{}{DEFAULTS}",
             self.source.connection(SOURCE, None, &self.dialect),
+            self.clock(),
             self.tables(),
             self.destination.connection(
                 DESTINATION,
@@ -467,6 +470,12 @@ impl Draft {
             ),
             dashboard.unwrap_or_default(),
         )
+    }
+
+    /// What the connection says of times without a zone.
+    fn clock(&self) -> String {
+        let line = |zone| format!("timezone = {}   # of times without a zone\n", string(zone));
+        self.timezone.as_deref().map(line).unwrap_or_default()
     }
 
     /// What the connection says of a table that is the newest of several files.

@@ -550,3 +550,29 @@ fn a_table_is_found_by_its_name_in_quotes() {
         );
     }
 }
+
+#[test]
+fn the_zone_of_times_that_become_instants_is_asked_for() {
+    let place = Workspace::on(Server::Postgres);
+    place
+        .execute("CREATE TABLE accounts (account_id VARCHAR(9) PRIMARY KEY, seen TIMESTAMPTZ)")
+        .execute("INSERT INTO accounts VALUES ('A1', NULL)")
+        .file("scores.csv", "account_id,seen\nA1,2026-07-01 06:00:00\n");
+    let said = proposed(&place, &["--source=scores.csv", "--timezone=Europe/Berlin"]);
+    assert_eq!(said.code, 0, "{said}");
+    for step in [&["test", "weekly", "--record", "A1"][..], &["check"]] {
+        let ran = place.command(&[&["--project", "new"], step].concat());
+        assert_eq!(ran.code, 0, "{ran}");
+    }
+    let seen = place.query("SELECT (seen AT TIME ZONE 'UTC')::text AS seen FROM accounts");
+    assert_eq!(seen, "seen\n2026-07-01 04:00:00\n");
+
+    std::fs::remove_dir_all(place.path("new")).expect("a folder");
+    let unsaid = proposed(&place, &["--source=scores.csv"]);
+    let told = "note: `seen` has no time zone and becomes an instant: `--timezone` says which";
+    assert!(unsaid.code == 0 && unsaid.stdout.contains(told), "{unsaid}");
+    assert!(
+        !place.text("new/writeback.toml").contains("timezone"),
+        "{unsaid}"
+    );
+}

@@ -294,7 +294,7 @@ async fn draft(
         Some(_) => String::new(),
         None => proposed_destination(arguments, asker, &destination, own, &columns, notes).await?,
     };
-    let table = destination_table(
+    let Going { table, instants } = destination_table(
         arguments,
         asker,
         &destination,
@@ -305,6 +305,7 @@ async fn draft(
     )
     .await?;
     fields(arguments, asker, &mut columns)?;
+    let timezone = clock_of_source(arguments, asker, &columns, &instants, notes)?;
     let question = "Column for the time of the dashboard's cycle (recommended; - for none)";
     let stamp = none(asker.text(question, &arguments.stamp, NONE, &check_column)?);
     let mode = mode(arguments, asker)?;
@@ -322,6 +323,7 @@ async fn draft(
         pattern,
         source_is_there,
         dialect,
+        timezone,
         destination,
         columns,
         table,
@@ -689,6 +691,46 @@ async fn proposed_destination(
     }
 }
 
+/// Where records go.
+struct Going {
+    table: String,
+    /// Columns of it that hold instants, as far as it was seen.
+    instants: Vec<String>,
+}
+
+/// The zone in which times hang that have none and become instants; `None` where there are none, or
+/// where nobody says.
+fn clock_of_source(
+    arguments: &InitArguments,
+    asker: &Asker,
+    columns: &[DraftColumn],
+    instants: &[String],
+    notes: &mut Vec<String>,
+) -> Result<Option<String>, InitError> {
+    let hanging = columns.iter().filter(|column| {
+        let goes_to = column.goes_to.as_ref();
+        column.column_type == SchemaType::Timestamp
+            && goes_to.is_some_and(|goes_to| instants.contains(goes_to))
+    });
+    let hanging: Vec<&str> = hanging.map(|column| column.name.as_str()).collect();
+    let what = quoted_list(hanging.iter().copied());
+    match (hanging.is_empty(), &arguments.timezone) {
+        (true, _) => Ok(None),
+        (false, None) if asker.is_nobody() => {
+            let note = format!(
+                "note: {what} has no time zone and becomes an instant: `--timezone` says which, or `timezone` of \
+                 `[connections.dashboard]`\n"
+            );
+            notes.push(lines_of(&note));
+            Ok(None)
+        }
+        (false, flag) => {
+            let question = format!("Time zone in which {what} is told, as in Europe/Berlin");
+            asker.text(&question, flag, UTC, &check_timezone).map(Some)
+        }
+    }
+}
+
 /// The destination's table. Where it can be looked at, columns go where near names lead, and are as
 /// wide as those there.
 async fn destination_table(
@@ -699,7 +741,7 @@ async fn destination_table(
     columns: &mut [DraftColumn],
     types: Seen,
     notes: &mut Vec<String>,
-) -> Result<String, InitError> {
+) -> Result<Going, InitError> {
     let mut flag = arguments.table.clone();
     loop {
         let question = TABLE_QUESTION;
@@ -725,7 +767,13 @@ async fn destination_table(
                     asker.tell(note.trim_end())?;
                     notes.push(lines_of(&note));
                 }
-                return Ok(table);
+                let instants = seen.table.columns.into_iter();
+                let instants = instants
+                    .filter(|column| column.column_type == Some(SchemaType::TimestampWithZone));
+                return Ok(Going {
+                    table,
+                    instants: instants.map(|column| column.name).collect(),
+                });
             }
             Look::NoTable(why) if asker.is_nobody() => return Err(refused(question, why)),
             Look::NoTable(why) => {
@@ -746,7 +794,10 @@ async fn destination_table(
                 );
                 asker.tell(note.trim_end())?;
                 notes.push(lines_of(&note));
-                return Ok(table);
+                return Ok(Going {
+                    table,
+                    instants: Vec::new(),
+                });
             }
         }
     }
