@@ -1,25 +1,31 @@
 //! Bodies of requests, as callers send them: JSON to texts, which are typed as a cell of a file is.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 /// Characters of an origin or an actor at most.
 const NAME_CHARACTERS_MAX: usize = 200;
 
+/// By columns of the schema, as they were sent.
+type Columns = BTreeMap<String, Box<RawValue>>;
+
 /// A change of one record.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Change {
     /// By columns of the schema: what their fields are to hold.
+    #[serde(deserialize_with = "each_once")]
     #[schema(value_type = BTreeMap<String, serde_json::Value>)]
-    values: BTreeMap<String, Box<RawValue>>,
+    values: Columns,
     /// What they are to hold before; the record is left as it is if they do not.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "each_once")]
     #[schema(value_type = BTreeMap<String, serde_json::Value>)]
-    expected: BTreeMap<String, Box<RawValue>>,
+    expected: Columns,
     /// Where in the caller's own screens it comes from.
     origin: Option<String>,
     /// Who changed it there.
@@ -40,13 +46,15 @@ pub(super) struct Changes {
 #[serde(deny_unknown_fields)]
 struct KeyedChange {
     /// By columns of the unique identifier.
+    #[serde(deserialize_with = "each_once")]
     #[schema(value_type = BTreeMap<String, serde_json::Value>)]
-    key: BTreeMap<String, Box<RawValue>>,
+    key: Columns,
+    #[serde(deserialize_with = "each_once")]
     #[schema(value_type = BTreeMap<String, serde_json::Value>)]
-    values: BTreeMap<String, Box<RawValue>>,
-    #[serde(default)]
+    values: Columns,
+    #[serde(default, deserialize_with = "each_once")]
     #[schema(value_type = BTreeMap<String, serde_json::Value>)]
-    expected: BTreeMap<String, Box<RawValue>>,
+    expected: Columns,
 }
 
 /// A change as it is worked on and, if it is accepted before it is carried out, kept.
@@ -105,10 +113,41 @@ pub(super) fn read_changes(bytes: &[u8], records_max: usize) -> Result<Vec<ReadC
     changes.records.iter().map(read).collect()
 }
 
+/// Of a body that names a column twice: nobody knows which of its values is meant.
+const TWICE: &str = "a column stands there twice";
+
+/// Reads columns, each of which may stand there once.
+fn each_once<'de, From: Deserializer<'de>>(from: From) -> Result<Columns, From::Error> {
+    struct Each;
+
+    impl<'de> Visitor<'de> for Each {
+        type Value = Columns;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("columns")
+        }
+
+        fn visit_map<Map: MapAccess<'de>>(self, mut map: Map) -> Result<Columns, Map::Error> {
+            let mut columns = Columns::new();
+            while let Some((column, value)) = map.next_entry()? {
+                if columns.insert(column, value).is_some() {
+                    return Err(Map::Error::custom(TWICE));
+                }
+            }
+            Ok(columns)
+        }
+    }
+
+    from.deserialize_map(Each)
+}
+
 /// Where it went wrong, without a word of the body itself: it holds values.
 fn not_json(error: &serde_json::Error) -> Misread {
     let place = format!("line {}, column {}", error.line(), error.column());
     let message = match error.classify() {
+        serde_json::error::Category::Data if error.to_string().starts_with(TWICE) => {
+            format!("the body names a column twice ({place})")
+        }
         serde_json::error::Category::Data => format!("the body is not a change ({place})"),
         serde_json::error::Category::Io
         | serde_json::error::Category::Syntax
@@ -150,9 +189,9 @@ fn texts(
     values: &BTreeMap<String, Box<RawValue>>,
 ) -> Result<BTreeMap<String, Option<String>>, Misread> {
     let text = |column: &String, value: &RawValue| {
-        let value = text(value.get()).ok_or_else(|| {
+        let value = text(value.get()).map_err(|what| {
             let hint = "write a string, a number, `true`, `false` or `null`".to_owned();
-            (format!("`{column}` is a list or an object"), Some(hint))
+            (format!("`{column}` is {what}"), Some(hint))
         })?;
         Ok((column.clone(), value))
     };
@@ -160,14 +199,18 @@ fn texts(
     texts.collect()
 }
 
-/// A value as a cell of a file has it: numbers with the digits that were sent. `None` for lists and
-/// objects.
-fn text(json: &str) -> Option<Option<String>> {
+/// A value as a cell of a file has it: numbers with the digits that were sent. Errors: what it is
+/// instead.
+fn text(json: &str) -> Result<Option<String>, &'static str> {
     match json.trim() {
-        "null" => Some(None),
-        text if text.starts_with(['[', '{']) => None,
-        text if text.starts_with('"') => serde_json::from_str(text).ok().map(Some),
-        text => Some(Some(text.to_owned())),
+        "null" => Ok(None),
+        text if text.starts_with(['[', '{']) => Err("a list or an object"),
+        // Half of a character, as `"\ud800"`, can be written in JSON.
+        text if text.starts_with('"') => match serde_json::from_str(text) {
+            Ok(text) => Ok(Some(text)),
+            Err(_) => Err("no text: a character of it is not whole"),
+        },
+        text => Ok(Some(text.to_owned())),
     }
 }
 
@@ -203,10 +246,32 @@ mod tests {
             r#"{"values": {}}"#,
             r#"{"values": {"a": 1}, "expected": {"b": "secret"}}"#,
             r#"{"values": {"a": 1}, "origin": "secret\nline"}"#,
+            r#"{"values": {"secret": "secret", "secret": "secret"}}"#,
+            r#"{"values": {"a": "secret\ud800"}}"#,
         ] {
             let (message, hint) = read(body).unwrap_err();
             let told = format!("{message} {hint:?}");
             assert!(!told.contains("secret"), "{body}: {told}");
         }
+    }
+
+    #[test]
+    fn what_is_said_twice_or_in_part_is_not_guessed() {
+        for (body, told) in [
+            (r#"{"values": {"a": 1, "a": 2}}"#, "names a column twice"),
+            (
+                r#"{"values": {"a": 1}, "expected": {"a": 1, "a": null}}"#,
+                "names a column twice",
+            ),
+            (r#"{"values": {"a": 1}, "values": {}}"#, "not a change"),
+            (r#"{"values": {"a": "\ud800"}}"#, "`a` is no text"),
+            (r#"{"values": {"a": []}}"#, "`a` is a list or an object"),
+        ] {
+            let (message, _) = read(body).unwrap_err();
+            assert!(message.contains(told), "{body}: {message}");
+        }
+        let twice = r#"{"records": [{"key": {"id": 1, "id": 2}, "values": {"a": 1}}]}"#;
+        let (message, _) = read_changes(twice.as_bytes(), 10).unwrap_err();
+        assert!(message.contains("names a column twice"), "{message}");
     }
 }

@@ -91,8 +91,8 @@ pub(super) fn routes(desk: Arc<Desk>, settings: HttpSettings) -> Router {
         .fallback(nothing_there)
         .method_not_allowed_fallback(not_done_there)
         .with_state(shared)
-        .layer(axum::middleware::map_response(in_own_words))
         .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX))
+        .layer(axum::middleware::map_response(in_own_words))
 }
 
 /// The description, as `GET /v1/openapi.json` gives it.
@@ -361,6 +361,11 @@ async fn change_record(
     let caller = shared.caller(&came)?;
     let named = shared.named(caller, &job, &write_back)?;
     let columns = key_columns(&named);
+    if uri.query().is_some_and(|query| !query.is_empty()) {
+        let title = "the record is named by the path, and something stands in the query";
+        let hint = "name it in one of the two";
+        return Err(Refused::new(StatusCode::BAD_REQUEST, title).hint(hint));
+    }
     let parts = match columns.len() {
         1 => vec![key],
         _ => key_parts(&key).unwrap_or_default(),
@@ -406,7 +411,7 @@ async fn change_record(
 async fn change_keyed(
     State(shared): State<Shared>,
     Path((job, write_back)): Path<(String, String)>,
-    Query(key): Query<BTreeMap<String, String>>,
+    Query(named): Query<Vec<(String, String)>>,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
@@ -418,6 +423,13 @@ async fn change_keyed(
         body: &body,
     };
     let caller = shared.caller(&came)?;
+    let mut key = BTreeMap::new();
+    for (column, value) in named {
+        if key.insert(column.clone(), value).is_some() {
+            let title = format!("the address names `{column}` twice");
+            return Err(Refused::new(StatusCode::BAD_REQUEST, title));
+        }
+    }
     let named = shared.named(caller, &job, &write_back)?;
     shared
         .change(caller, &named, &came, (&job, &write_back), key)

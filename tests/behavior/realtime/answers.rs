@@ -135,6 +135,10 @@ fn what_is_not_understood_is_told_and_nothing_of_it_is_logged() {
         &large,
     ) {
         assert_eq!(answer.status, 413, "{answer:?}");
+        assert_eq!(
+            answer.header("content-type"),
+            Some("application/problem+json")
+        );
     }
     let (code, log) = answering.stop();
     assert_eq!(code, Some(0), "{log}");
@@ -240,4 +244,33 @@ phone = { column = 'note', on_conflict = 'keep', realtime = true }";
         "{everywhere}"
     );
     assert_eq!(open("127.0.0.1:8700").code, 0);
+}
+
+#[test]
+fn what_can_be_read_in_two_ways_is_not_guessed() {
+    let place = place_on(Server::Sqlite);
+    let answering = Answering::start(&place);
+    let whole = "/v1/jobs/job/write-backs/scores/records";
+    for (path, body, told) in [
+        (
+            format!("{whole}?id=A1&id=A2"),
+            CHANGE,
+            "the address names `id` twice",
+        ),
+        (
+            format!("{whole}/A1?id=A2"),
+            CHANGE,
+            "something stands in the query",
+        ),
+        (
+            format!("{whole}/A1"),
+            r#"{"values": {"score": 7, "score": 8}}"#,
+            "the body names a column twice",
+        ),
+    ] {
+        let answer = answering.ask("PATCH", &path, body);
+        assert_eq!(answer.status, 400, "{path}: {answer:?}");
+        assert!(answer.body.contains(told), "{path}: {answer:?}");
+    }
+    assert_eq!(place.rows("accounts"), super::caller::ROWS);
 }
