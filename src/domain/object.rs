@@ -252,6 +252,17 @@ pub(crate) struct Obstacle {
 }
 
 impl Obstacle {
+    /// A view through which no row can be deleted, while it takes other writes.
+    pub(crate) fn to_deletions() -> Self {
+        Self {
+            against: vec![Change::Delete],
+            why: "is a view through which no row can be deleted".to_owned(),
+            hint: "leave out `--delete-created`, and delete such rows where the view takes them from; or let the \
+                   view take deletions"
+                .to_owned(),
+        }
+    }
+
     /// Something that stands against every write.
     pub(crate) fn to_all(why: String, hint: String) -> Self {
         Self {

@@ -181,3 +181,51 @@ fn a_key_without_an_index_is_warned_about_until_the_proposed_one_is_there() {
         );
     }
 }
+
+/// A view that takes updates and new rows, and no deletions.
+fn place_with_a_view_that_keeps_rows(server: Server) -> Workspace {
+    let place = Workspace::accounts(server, ROWS, "id,score,note\nA1,2,x\nA9,2,x\n");
+    match server {
+        Server::Sqlite => place.execute(
+            "CREATE VIEW active AS SELECT id, score, note FROM accounts; \
+             CREATE TRIGGER write_active INSTEAD OF UPDATE ON active BEGIN \
+             UPDATE accounts SET score = new.score, note = new.note WHERE id = old.id; END; \
+             CREATE TRIGGER make_active INSTEAD OF INSERT ON active BEGIN \
+             INSERT INTO accounts (id, score, note) VALUES (new.id, new.score, new.note); END",
+        ),
+        Server::Postgres => unreachable!("such a view is none that can be written"),
+        Server::MariaDb => place
+            .execute("CREATE TABLE regions (region INTEGER)")
+            .execute("INSERT INTO regions VALUES (1)")
+            .execute(
+                "CREATE VIEW active AS SELECT id, score, note FROM accounts JOIN regions ON region = 1",
+            ),
+    };
+    place.job("table = 'active'\nmatching = 'upsert'", FIELDS);
+    place
+}
+
+#[test]
+fn a_view_that_takes_no_deletions_is_told_before_anything_is_taken_back() {
+    for server in [Server::Sqlite, Server::MariaDb] {
+        let place = place_with_a_view_that_keeps_rows(server);
+        let run = place.run();
+        assert_eq!(
+            run.summary(),
+            "2 read = 1 inserted + 1 updated",
+            "on {server}: {run}"
+        );
+        let written = place.rows("accounts");
+        let refused = place.command(&["undo", "1", "--delete-created"]);
+        let told = "is a view through which no row can be deleted";
+        assert!(
+            refused.code == 2 && refused.stderr.contains(told),
+            "on {server}: {refused}"
+        );
+        assert_eq!(place.rows("accounts"), written, "on {server}");
+        let undone = place.command(&["undo", "1"]);
+        assert_eq!(undone.code, 0, "on {server}: {undone}");
+        let left = place.rows("accounts");
+        assert!(left.contains("\nA1,1,,\nA9,2,x,"), "on {server}: {left}");
+    }
+}

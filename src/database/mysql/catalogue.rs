@@ -11,7 +11,7 @@ use crate::database::tables::ListedColumn;
 use crate::domain::error::SystemError;
 use crate::domain::object::{
     Declaration, Holds, NameError, NamePart, Object, ObjectColumn, ObjectKind, ObjectName,
-    Repertoire, RowLocks, Spelling, TextLimit, resolve_name,
+    Obstacle, Repertoire, RowLocks, Spelling, TextLimit, resolve_name,
 };
 use crate::domain::problem::did_you_mean;
 use crate::domain::referral::{ReferenceColumn, ReferenceTarget};
@@ -257,6 +257,8 @@ pub(crate) async fn describe(
     let account = account(session).await?;
     let hides_columns = hides_columns(session, &table).await?;
     let followed = followed(session, &table).await?;
+    let engine = engines::obstacle(session, &table).await?;
+    let obstacles = engine.into_iter().chain(deletions(session, &table).await?);
     Ok(Object {
         spelling: Spelling {
             quote: '`',
@@ -273,12 +275,27 @@ pub(crate) async fn describe(
         followed,
         indexes: indexes.iter().filter_map(Index::lookup_columns).collect(),
         primary_key: primary_key_of(&indexes),
-        obstacles: engines::obstacle(session, &table)
-            .await?
-            .into_iter()
-            .collect(),
+        obstacles: obstacles.collect(),
         path: vec![table.database, table.name],
     })
+}
+
+/// What stands against deleting through a view of several tables; the catalogue tells only of
+/// updates.
+async fn deletions(
+    session: &mut Session,
+    table: &TableEntry,
+) -> Result<Option<Obstacle>, SystemError> {
+    if table.kind == ObjectKind::Table {
+        return Ok(None);
+    }
+    let path = Dialect::Mysql.quote_path([&table.database, &table.name]);
+    let tried = session.columns_of(format!("DELETE FROM {path}"), READING);
+    match tried.await {
+        Ok(_) | Err(SystemError::Forbidden { .. }) => Ok(None),
+        Err(error) if error.is_transient() => Err(error),
+        Err(_) => Ok(Some(Obstacle::to_deletions())),
+    }
 }
 
 /// The columns of a table whose values foreign keys follow, if the user may see those.

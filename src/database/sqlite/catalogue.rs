@@ -8,7 +8,8 @@ use crate::database::tables::{ListedColumn, unknown_table};
 use crate::database::{Dialect, audited};
 use crate::domain::error::SystemError;
 use crate::domain::object::{
-    Declaration, Object, ObjectColumn, ObjectKind, ObjectName, RowLocks, Spelling, resolve_name,
+    Declaration, Object, ObjectColumn, ObjectKind, ObjectName, Obstacle, RowLocks, Spelling,
+    resolve_name,
 };
 use crate::domain::referral::{ReferenceColumn, ReferenceTarget};
 
@@ -35,6 +36,9 @@ impl SqliteDatabase {
             .columns
             .iter()
             .any(|column| column.may_update || column.may_insert);
+        if shape.kind == TableKind::View && !self.takes_deletions(&table).await {
+            object.obstacles.push(Obstacle::to_deletions());
+        }
         object.kind = match shape.kind {
             TableKind::View => ObjectKind::View { updatable },
             TableKind::Table | TableKind::Virtual => ObjectKind::Table,
@@ -414,6 +418,11 @@ impl SqliteDatabase {
                 .prepares(format!("INSERT INTO {table} ({quoted}) VALUES (NULL)"))
                 .await;
         }
+    }
+
+    async fn takes_deletions(&mut self, table: &str) -> bool {
+        let table = self.quoted_table(table);
+        self.prepares(format!("DELETE FROM {table}")).await
     }
 
     async fn prepares(&mut self, sql: String) -> bool {
