@@ -11,6 +11,7 @@ use super::{
     status, test, undo, verify,
 };
 use crate::cli::{Cli, Command};
+use crate::destination::service::give_back_sessions;
 use crate::report::output::{self, print};
 use crate::room;
 
@@ -97,7 +98,11 @@ fn in_runtime(
     // With one thread for blocking work the runtime waits where the system gives no further one;
     // with none it panics.
     drop(runtime.spawn_blocking(|| ()));
-    let ended = runtime.block_on(command);
+    let ended = runtime.block_on(async {
+        let ended = command.await;
+        give_back_sessions().await;
+        ended
+    });
     // The system's name resolution cannot be stopped, and a connection that was given up may have
     // left it waiting.
     runtime.shutdown_background();

@@ -64,12 +64,8 @@ impl CallMeter {
         share: Percent,
         now: DateTime<Utc>,
     ) -> io::Result<Result<Usage, Spent>> {
-        state::make_folder(&self.folder)?;
         let mut file = self.open()?;
-        file.lock()?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        let mut counted = self.this_period(&bytes, now);
+        let mut counted = self.counted(&mut file, now)?;
         let allowed = self.allowance.calls;
         if share.is_exceeded_by(u128::from(counted.used) + 1, allowed.into()) {
             return Ok(Err(Spent {
@@ -84,13 +80,25 @@ impl CallMeter {
             }));
         }
         counted.used += 1;
-        file.rewind()?;
-        file.set_len(0)?;
-        file.write_all(&serde_json::to_vec(&counted)?)?;
+        keep(&mut file, &counted)?;
         Ok(Ok(Usage {
             used: counted.used,
             allowed,
         }))
+    }
+
+    /// Counts calls that are made already: those of logging in.
+    pub(super) fn note(&self, calls: u64, now: DateTime<Utc>) -> io::Result<()> {
+        let mut file = self.open()?;
+        let mut counted = self.counted(&mut file, now)?;
+        counted.used += calls;
+        keep(&mut file, &counted)
+    }
+
+    fn counted(&self, file: &mut File, now: DateTime<Utc>) -> io::Result<Counted> {
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(self.this_period(&bytes, now))
     }
 
     fn this_period(&self, bytes: &[u8], now: DateTime<Utc>) -> Counted {
@@ -104,11 +112,21 @@ impl CallMeter {
         self.folder.join(format!("{}.json", self.account))
     }
 
+    /// The file, for this process alone.
     fn open(&self) -> io::Result<File> {
+        state::make_folder(&self.folder)?;
         let place = self.file();
         drop(state::open_or_create_file(&place)?);
-        OpenOptions::new().read(true).write(true).open(place)
+        let file = OpenOptions::new().read(true).write(true).open(place)?;
+        file.lock()?;
+        Ok(file)
     }
+}
+
+fn keep(file: &mut File, counted: &Counted) -> io::Result<()> {
+    file.rewind()?;
+    file.set_len(0)?;
+    file.write_all(&serde_json::to_vec(counted)?)
 }
 
 #[cfg(test)]
@@ -127,11 +145,12 @@ mod tests {
         for taken in 1..=5 {
             assert_eq!(meter().take(half, november).expect("counted"), used(taken));
         }
+        meter().note(1, november).expect("counted");
         let spent = meter().take(half, november).expect("counted");
         let spent = spent.expect_err("the sixth may not");
         assert_eq!(
             spent.what,
-            "5 of 10 per month calls are used up, and 50 % of them may be"
+            "6 of 10 per month calls are used up, and 50 % of them may be"
         );
         assert!(spent.resumes.contains("2026-12-01 00:00 UTC"), "{spent:?}");
         let december = at("2026-12-01T00:00:00Z");

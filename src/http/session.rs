@@ -2,6 +2,7 @@
 //! in, renewing, waiting, pacing and the quota are seen to here; what an answer means for them, the
 //! API's [`ApiManner`] says.
 
+use std::io;
 use std::time::Duration;
 
 use chrono::Utc;
@@ -11,7 +12,7 @@ use super::client::{Client, ClientSettings, Request, Response, SendError};
 use super::meter::{CallMeter, Spent};
 use super::pace::{Bound, Bucket, DELAY_ASKED_MAX, delays};
 use super::quota::{Quota, Usage};
-use super::tally;
+use super::tally::{self, CallTally};
 use super::tokens::{Granted, Held, Keeper, LoginError, TokenFile};
 use crate::domain::connection::Secret;
 use crate::domain::error::SystemError;
@@ -152,6 +153,10 @@ impl<M: ApiManner> Session<M> {
         (metered.or_else(|| self.quota.usage()), self.quota.share())
     }
 
+    pub(crate) async fn is_logged_in(&self) -> bool {
+        self.keeper.holds().await
+    }
+
     /// Forgets the token, so that the next call logs in anew.
     pub(crate) async fn forget_token(&self) {
         self.keeper.forget().await;
@@ -269,12 +274,16 @@ impl<M: ApiManner> Session<M> {
                 Ok(())
             }
             Ok(Err(Spent { what, resumes })) => Err(self.quota_spent(what, resumes)),
-            Err(source) => Err(SystemError::Failed {
-                connection: self.settings.connection.clone(),
-                doing: "counting its calls".to_owned(),
-                source: source.into(),
-                hint: Some("see that `.writeback/calls` can be written".to_owned()),
-            }),
+            Err(error) => Err(self.uncounted(error)),
+        }
+    }
+
+    fn uncounted(&self, error: io::Error) -> SystemError {
+        SystemError::Failed {
+            connection: self.settings.connection.clone(),
+            doing: "counting its calls".to_owned(),
+            source: error.into(),
+            hint: Some("see that `.writeback/calls` can be written".to_owned()),
         }
     }
 
@@ -286,7 +295,13 @@ impl<M: ApiManner> Session<M> {
     async fn log_in_patiently(&self) -> Result<Granted, SystemError> {
         let mut delays = delays(self.settings.attempts_max);
         loop {
-            let error = match self.log_in_once().await {
+            let tally = CallTally::begin();
+            let logged_in = tally.over(self.log_in_once()).await;
+            if let Some(meter) = &self.settings.meter {
+                let noted = meter.note(tally.made(), Utc::now());
+                noted.map_err(|error| self.uncounted(error))?;
+            }
+            let error = match logged_in {
                 Ok(granted) => return Ok(granted),
                 Err(LoginError::Refused { what, hint }) => {
                     return Err(self.forbidden(what, hint));

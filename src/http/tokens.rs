@@ -100,6 +100,10 @@ impl Keeper {
 }
 
 impl Keeper {
+    pub(super) async fn holds(&self) -> bool {
+        self.current.lock().await.is_some()
+    }
+
     /// Forgets the token: its session was ended.
     pub(super) async fn forget(&self) {
         *self.current.lock().await = None;

@@ -3,6 +3,7 @@
 use tracing::warn;
 
 use super::error::RunError;
+use crate::destination::service::give_back_sessions;
 use crate::domain::account_calls::AccountCalls;
 use crate::http::CallTally;
 use crate::ledger::Ledger;
@@ -15,6 +16,11 @@ pub(super) async fn counted<Report>(
     run: impl Fn(&Report) -> Option<i64>,
 ) -> Result<(Report, Vec<AccountCalls>), RunError> {
     let tally = CallTally::begin();
+    let work = async {
+        let done = work.await;
+        give_back_sessions().await;
+        done
+    };
     let done = tally.over(work).await;
     let calls = calls_of(&tally);
     let run = match &done {

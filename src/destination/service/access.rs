@@ -40,6 +40,14 @@ impl<M: ApiManner> Sessions<M> {
         sessions.push((wanted, live, Arc::clone(&session)));
         Ok(session)
     }
+
+    /// The sessions that no connection uses.
+    pub(super) fn idle(&self) -> Vec<Arc<Session<M>>> {
+        let sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let sessions = sessions.iter().map(|(_, _, session)| session);
+        let idle = sessions.filter(|session| Arc::strong_count(session) == 1);
+        idle.cloned().collect()
+    }
 }
 
 /// Hosts and credentials. Those of a practice are `practised` with from its host on, and it is

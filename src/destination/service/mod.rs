@@ -90,6 +90,12 @@ impl AnyService {
     }
 }
 
+/// Gives back what hosts have few of and this process does not use: for the end of a piece of work,
+/// which connects many times over. Other sessions end by themselves.
+pub(crate) async fn give_back_sessions() {
+    bullhorn::give_back_sessions().await;
+}
+
 /// The id of a record of an object, as a field that names it holds it.
 pub(crate) fn reference_text(
     kind: ServiceKind,
@@ -173,13 +179,8 @@ impl Destination for AnyService {
         Ok(found)
     }
 
-    async fn close(self) {
-        match self {
-            // A session ends by itself.
-            Self::Salesforce(_) | Self::HubSpot(_) | Self::Dataverse(_) => {}
-            Self::Bullhorn(service) => service.close().await,
-        }
-    }
+    /// Sessions stay, for whoever connects next: see [`give_back_sessions`].
+    async fn close(self) {}
 }
 
 impl Service for AnyService {

@@ -288,18 +288,19 @@ impl BullhornDestination {
     pub(super) fn identity(&self) -> String {
         format!("bullhorn {}", self.corporation.id)
     }
+}
 
-    /// Gives the session back once nobody of this process uses it: a user has few of them.
-    pub(super) async fn close(self) {
-        // One is known to all, and one is this connection's own.
-        if Arc::strong_count(&self.session) > 2 {
-            return;
+/// Gives the sessions back that no connection of this process uses: a user has few of them.
+pub(super) async fn give_back_sessions() {
+    for session in SESSIONS.idle() {
+        if !session.is_logged_in().await {
+            continue;
         }
         let left = Request::get("/logout".to_owned());
-        if let Err(error) = self.session.call(left, Repeat::Asks).await {
+        if let Err(error) = session.call(left, Repeat::Asks).await {
             tracing::debug!(error = %error, "the session was not ended");
         }
-        self.session.forget_token().await;
+        session.forget_token().await;
     }
 }
 
