@@ -66,25 +66,36 @@ impl CallMeter {
     ) -> io::Result<Result<Usage, Spent>> {
         let mut file = self.open()?;
         let mut counted = self.counted(&mut file, now)?;
-        let allowed = self.allowance.calls;
-        if share.is_exceeded_by(u128::from(counted.used) + 1, allowed.into()) {
-            return Ok(Err(Spent {
-                what: format!(
-                    "{} of {} calls are used up, and {share} of them may be",
-                    counted.used, self.allowance
-                ),
-                resumes: format!(
-                    "calls are counted anew from {} on: run again then, and what is left is done",
-                    self.allowance.period.next(now).format("%Y-%m-%d %H:%M UTC")
-                ),
-            }));
+        if let Some(spent) = self.spent(&counted, share, now) {
+            return Ok(Err(spent));
         }
         counted.used += 1;
         keep(&mut file, &counted)?;
         Ok(Ok(Usage {
             used: counted.used,
-            allowed,
+            allowed: self.allowance.calls,
         }))
+    }
+
+    /// Why nobody is to log in any more, for whom there are no calls left.
+    pub(super) fn bars(&self, share: Percent, now: DateTime<Utc>) -> io::Result<Option<Spent>> {
+        let counted = self.counted(&mut self.open()?, now)?;
+        Ok(self.spent(&counted, share, now))
+    }
+
+    fn spent(&self, counted: &Counted, share: Percent, now: DateTime<Utc>) -> Option<Spent> {
+        let after = u128::from(counted.used) + 1;
+        let is_spent = share.is_exceeded_by(after, self.allowance.calls.into());
+        is_spent.then(|| Spent {
+            what: format!(
+                "{} of {} calls are used up, and {share} of them may be",
+                counted.used, self.allowance
+            ),
+            resumes: format!(
+                "calls are counted anew from {} on: run again then, and what is left is done",
+                self.allowance.period.next(now).format("%Y-%m-%d %H:%M UTC")
+            ),
+        })
     }
 
     /// Counts calls that are made already: those of logging in.
@@ -148,6 +159,8 @@ mod tests {
         meter().note(1, november).expect("counted");
         let spent = meter().take(half, november).expect("counted");
         let spent = spent.expect_err("the sixth may not");
+        let bar = meter().bars(half, november).expect("counted");
+        assert_eq!(bar, Some(spent.clone()), "nobody logs in for nothing");
         assert_eq!(
             spent.what,
             "6 of 10 per month calls are used up, and 50 % of them may be"

@@ -295,13 +295,7 @@ impl<M: ApiManner> Session<M> {
     async fn log_in_patiently(&self) -> Result<Granted, SystemError> {
         let mut delays = delays(self.settings.attempts_max);
         loop {
-            let tally = CallTally::begin();
-            let logged_in = tally.over(self.log_in_once()).await;
-            if let Some(meter) = &self.settings.meter {
-                let noted = meter.note(tally.made(), Utc::now());
-                noted.map_err(|error| self.uncounted(error))?;
-            }
-            let error = match logged_in {
+            let error = match self.log_in_counted().await? {
                 Ok(granted) => return Ok(granted),
                 Err(LoginError::Refused { what, hint }) => {
                     return Err(self.forbidden(what, hint));
@@ -317,6 +311,22 @@ impl<M: ApiManner> Session<M> {
             debug!(connection = %self.settings.connection, error = %error, "waiting to log in");
             tokio::time::sleep(delay).await;
         }
+    }
+
+    /// Logs in, of the calls that there are.
+    async fn log_in_counted(&self) -> Result<Result<Granted, LoginError>, SystemError> {
+        let Some(meter) = &self.settings.meter else {
+            return Ok(self.log_in_once().await);
+        };
+        let bar = meter.bars(self.quota.share(), Utc::now());
+        if let Some(Spent { what, resumes }) = bar.map_err(|error| self.uncounted(error))? {
+            return Err(self.quota_spent(what, resumes));
+        }
+        let tally = CallTally::begin();
+        let logged_in = tally.over(self.log_in_once()).await;
+        let noted = meter.note(tally.made(), Utc::now());
+        noted.map_err(|error| self.uncounted(error))?;
+        Ok(logged_in)
     }
 
     async fn log_in_once(&self) -> Result<Granted, LoginError> {

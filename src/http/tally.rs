@@ -30,9 +30,14 @@ impl CallTally {
     /// A tally of nothing yet, as a part of the work that asks for it.
     pub(crate) fn begin() -> Self {
         Self {
-            whole: current().map(Arc::new),
+            whole: Self::current().map(Arc::new),
             ..Self::default()
         }
+    }
+
+    /// That of the work which asks, if its calls are counted.
+    pub(crate) fn current() -> Option<Self> {
+        TALLY.try_with(Clone::clone).ok()
     }
 
     /// Counts the calls that this work makes.
@@ -66,23 +71,19 @@ impl CallTally {
 
 /// Work that goes on as a task of its own; its calls count as those of whoever begins it.
 pub(crate) fn tallied_alike<W: Future>(work: W) -> impl Future<Output = W::Output> {
-    TALLY.scope(current().unwrap_or_default(), work)
-}
-
-fn current() -> Option<CallTally> {
-    TALLY.try_with(Clone::clone).ok()
+    TALLY.scope(CallTally::current().unwrap_or_default(), work)
 }
 
 /// One more call leaves.
 pub(super) fn note_call(connection: &str) {
-    if let Some(tally) = current() {
+    if let Some(tally) = CallTally::current() {
         tally.note(connection, |count| count.made += 1);
     }
 }
 
 /// The account tells of its calls.
 pub(super) fn note_usage(connection: &str, usage: Usage) {
-    if let Some(tally) = current() {
+    if let Some(tally) = CallTally::current() {
         tally.note(connection, |count| count.usage = Some(usage));
     }
 }

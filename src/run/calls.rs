@@ -2,6 +2,7 @@
 
 use tracing::warn;
 
+use super::at_work::AtWork;
 use super::error::RunError;
 use crate::destination::service::give_back_sessions;
 use crate::domain::account_calls::AccountCalls;
@@ -15,44 +16,36 @@ pub(super) async fn counted<Report>(
     work: impl Future<Output = Result<Report, RunError>>,
     run: impl Fn(&Report) -> Option<i64>,
 ) -> Result<(Report, Vec<AccountCalls>), RunError> {
-    let tally = CallTally::begin();
-    let work = async {
-        let done = work.await;
+    let report = CallTally::begin().over(work).await?;
+    let calls = match run(&report) {
+        Some(run) => ledger.calls(run).await.unwrap_or_else(|error| {
+            // What the run did stands.
+            warn!(run, %error, "could not read the calls of the run");
+            Vec::new()
+        }),
+        None => Vec::new(),
+    };
+    Ok((report, calls))
+}
+
+impl AtWork<'_> {
+    /// Tells the ledger the calls that this process made for the run, once it makes no more.
+    pub(super) async fn count_calls(&self) {
         give_back_sessions().await;
-        done
-    };
-    let done = tally.over(work).await;
-    let calls = calls_of(&tally);
-    let run = match &done {
-        Ok(report) => run(report),
-        Err(error) => error.run(),
-    };
-    let calls = match run {
-        Some(run) => kept(ledger, run, calls).await,
-        None => calls,
-    };
-    done.map(|report| (report, calls))
-}
-
-fn calls_of(tally: &CallTally) -> Vec<AccountCalls> {
-    let counts = tally.by_connection().into_iter();
-    let calls = counts.map(|(connection, count)| AccountCalls {
-        connection,
-        made: count.made,
-        used: count.usage.map(|usage| usage.used),
-        allowed: count.usage.map(|usage| usage.allowed),
-    });
-    calls.collect()
-}
-
-/// The calls of a run as the ledger knows them now; of this process only, if it cannot tell.
-async fn kept(ledger: &Ledger, run: i64, calls: Vec<AccountCalls>) -> Vec<AccountCalls> {
-    let told = match ledger.add_calls(run, &calls).await {
-        Ok(()) => ledger.calls(run).await,
-        Err(error) => Err(error),
-    };
-    told.unwrap_or_else(|error| {
-        warn!(run, %error, "could not record the calls of the run");
-        calls
-    })
+        let counts = CallTally::current().unwrap_or_default().by_connection();
+        let calls = counts.into_iter().map(|(connection, count)| AccountCalls {
+            connection,
+            made: count.made,
+            used: count.usage.map(|usage| usage.used),
+            allowed: count.usage.map(|usage| usage.allowed),
+        });
+        let calls: Vec<AccountCalls> = calls.collect();
+        if calls.is_empty() {
+            return;
+        }
+        let run = self.facts.run;
+        if let Err(error) = self.ledger.add_calls(run, &calls).await {
+            warn!(job = %self.facts.job, run, %error, "could not record the calls of the run");
+        }
+    }
 }

@@ -20,6 +20,7 @@ impl AtWork<'_> {
         let run = self.facts.run;
         match finished {
             Ok(report) => {
+                self.count_calls().await;
                 // Before this run counts as finished: later ones look no further back than to it.
                 self.ledger
                     .runs_left_behind(run)
@@ -46,6 +47,7 @@ impl AtWork<'_> {
     /// What a run that began leaves when it cannot finish.
     pub(super) async fn stopped(&self, source: RunError) -> RunError {
         let run = self.facts.run;
+        self.count_calls().await;
         let entry = self.ledger.run(run).await;
         let of_plan = entry.as_ref().is_ok_and(|entry| entry.plan.is_some());
         let (undo_of, write_backs) = entry.map_or((None, Vec::new()), |entry| {

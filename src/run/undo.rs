@@ -196,6 +196,7 @@ async fn carried_out(
     };
     match restore(request, work, &plans).await {
         Ok(report) => {
+            work.count_calls().await;
             ledger
                 .runs_left_behind(facts.run)
                 .await?

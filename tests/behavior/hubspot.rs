@@ -288,17 +288,36 @@ fn a_run_waits_out_the_ten_seconds_whatever_way_it_is_told_to() {
 #[test]
 fn ten_thousand_updates_take_as_few_calls_as_they_can() {
     let mut companies = String::from("hs_object_id,name,account_id\n");
-    let mut scores = String::from("id,score,risk,note\n");
     for number in 0..10_000 {
         companies += &format!("{},N{number},C-{number:05}\n", 1_000_000 + number);
-        scores += &format!("C-{number:05},{}.5,low,\n", number % 100);
     }
-    let place = place_as("[portal]\nten_seconds_calls = 10000\n", "", &scores);
+    let portal = "[portal]\nten_seconds_calls = 10000\n";
+    let place = place_as(portal, "compare = 'last_written'", &ten_thousand(false));
     place.file("portal/companies.csv", &companies);
     let run = place.run();
     assert_eq!(run.summary(), "10000 read = 10000 updated", "{run}");
     let used = calls(&place);
     assert!(used <= 202, "{used} calls");
+    place.file("data/scores.csv", &ten_thousand(true));
+    let next = place.run();
+    let summary = "10000 read = 100 updated + 9900 unchanged";
+    assert_eq!(next.summary(), summary, "{next}");
+    let partial = calls(&place) - used;
+    assert!(partial * 50 <= 202, "{partial} calls after {used}: {next}");
+}
+
+/// Scores of ten thousand companies or accounts, of which one percent may be other ones.
+pub(crate) fn ten_thousand(one_percent_differs: bool) -> String {
+    let mut scores = String::from("id,score,risk,note\n");
+    for number in 0..10_000 {
+        let half = if one_percent_differs && number % 100 == 3 {
+            "75"
+        } else {
+            "5"
+        };
+        scores += &format!("C-{number:05},{}.{half},low,\n", number % 100);
+    }
+    scores
 }
 
 /// The job gives each company a name as well.
