@@ -11,6 +11,7 @@
 mod api;
 mod crm;
 mod data;
+mod duckdb;
 mod extras;
 mod measure;
 mod plot;

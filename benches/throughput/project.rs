@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::Fault;
 use crate::data::Export;
+use crate::duckdb::drivers_folder;
 use crate::measure::{Sample, run};
 
 /// The program under test, built by cargo in this benchmark's own profile.
@@ -125,6 +126,7 @@ impl Project {
 pub(crate) fn program() -> Command {
     let mut command = Command::new(PROGRAM);
     command
+        .env("ADBC_DRIVER_PATH", drivers_folder())
         .env_remove("RUST_LOG")
         .env_remove("WRITEBACK_PROJECT");
     command
@@ -135,6 +137,14 @@ pub(crate) fn files_connection(folder: &Path) -> String {
     format!(
         "[connections.dashboard]\nkind = 'files'\nfolder = '{}'\n",
         folder.display()
+    )
+}
+
+/// The connection `dashboard` to a DuckDB file.
+pub(crate) fn duckdb_connection(file: &Path) -> String {
+    format!(
+        "[connections.dashboard]\nkind = 'duckdb'\nfile = '{}'\n",
+        file.display()
     )
 }
 

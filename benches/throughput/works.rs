@@ -11,9 +11,10 @@ use tempfile::TempDir;
 use crate::Fault;
 use crate::crm::{Crm, Database};
 use crate::data::{Accounts, Export};
+use crate::duckdb;
 use crate::measure::{Sample, Samples, run};
 use crate::progress;
-use crate::project::{BeforeImages, Project, SCHEMA, files_connection};
+use crate::project::{BeforeImages, Project, SCHEMA, duckdb_connection, files_connection};
 use crate::servers::Folder;
 
 /// Records of a batch, in the works.
@@ -47,6 +48,8 @@ pub(crate) enum Part {
     FromPostgres,
     /// Parquet to PostgreSQL, all different
     FromParquet,
+    /// DuckDB to PostgreSQL, all different
+    FromDuckdb,
     /// Ten times the records: memory, and time per record
     TenTimes,
     /// The batch size curve
@@ -65,6 +68,7 @@ pub(crate) enum Side {
     WritebackBeforeImages,
     WritebackOnePercent,
     WritebackFromParquet,
+    WritebackFromDuckDb,
     PsqlPiped,
     WritebackFromPostgres,
     MariaDbClient,
@@ -77,7 +81,7 @@ pub(crate) enum Side {
 
 impl Side {
     /// In the order in which they take turns.
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 16] = [
         Self::Psql,
         Self::Writeback,
         Self::WritebackAgain,
@@ -85,6 +89,7 @@ impl Side {
         Self::WritebackBeforeImages,
         Self::WritebackOnePercent,
         Self::WritebackFromParquet,
+        Self::WritebackFromDuckDb,
         Self::PsqlPiped,
         Self::WritebackFromPostgres,
         Self::MariaDbClient,
@@ -104,6 +109,7 @@ impl Side {
             | Self::WritebackBeforeImages
             | Self::WritebackOnePercent
             | Self::WritebackFromParquet
+            | Self::WritebackFromDuckDb
             | Self::PsqlPiped
             | Self::WritebackFromPostgres => Database::Postgres,
             Self::MariaDbClient | Self::WritebackToMariaDb | Self::WritebackToMariaDbAgain => {
@@ -129,6 +135,7 @@ impl Side {
             | Self::WritebackToSqliteAgain => Way::Program(From::Csv),
             Self::WritebackOnePercent => Way::Program(From::OnePercentCsv),
             Self::WritebackFromParquet => Way::Program(From::Parquet),
+            Self::WritebackFromDuckDb => Way::Program(From::DuckDb),
             Self::WritebackFromPostgres => Way::Program(From::Dashboard),
         }
     }
@@ -145,6 +152,7 @@ impl Side {
             | Self::WritebackBeforeImages
             | Self::WritebackOnePercent
             | Self::WritebackFromParquet
+            | Self::WritebackFromDuckDb
             | Self::PsqlPiped
             | Self::WritebackFromPostgres
             | Self::MariaDbClient
@@ -177,6 +185,7 @@ enum From {
     Csv,
     OnePercentCsv,
     Parquet,
+    DuckDb,
     Dashboard,
 }
 
@@ -191,7 +200,7 @@ pub(crate) struct Work {
     ratio_max: f64,
 }
 
-const WORKS: [Work; 11] = [
+const WORKS: [Work; 12] = [
     Work {
         part: Part::Postgres,
         title: "CSV → PostgreSQL, all different",
@@ -278,6 +287,14 @@ const WORKS: [Work; 11] = [
         against_title: "CSV → PostgreSQL",
         side: Side::WritebackFromParquet,
         against: Side::Writeback,
+        ratio_max: 1.0,
+    },
+    Work {
+        part: Part::FromDuckdb,
+        title: "DuckDB → PostgreSQL",
+        against_title: "Parquet → PostgreSQL",
+        side: Side::WritebackFromDuckDb,
+        against: Side::WritebackFromParquet,
         ratio_max: 1.0,
     },
 ];
@@ -453,6 +470,9 @@ impl Stand {
                 &self.folder.path().join("parquet/health_score.parquet"),
             )?;
         }
+        if sides.contains(&Side::WritebackFromDuckDb) {
+            duckdb::import(&self.different(), SCHEMA, "health_score", &self.duckdb())?;
+        }
         if sides.contains(&Side::PsqlPiped) {
             self.crm.add_dashboard(&self.different(), SCHEMA)?;
         }
@@ -464,6 +484,7 @@ impl Stand {
             From::Csv => files_connection(&self.folder.path().join("different")),
             From::OnePercentCsv => files_connection(&self.folder.path().join("one_percent")),
             From::Parquet => files_connection(&self.folder.path().join("parquet")),
+            From::DuckDb => duckdb_connection(&self.duckdb()),
             From::Dashboard => self.crm.dashboard_connection(),
         };
         let folder = self.folder.path().join(format!("{side:?}"));
@@ -490,7 +511,7 @@ impl Stand {
             Way::Program(From::OnePercentCsv) => self.one_percent(),
             Way::ByHand
             | Way::ByHandPiped
-            | Way::Program(From::Csv | From::Parquet | From::Dashboard) => {
+            | Way::Program(From::Csv | From::Parquet | From::DuckDb | From::Dashboard) => {
                 self.accounts.different()
             }
         };
@@ -512,6 +533,10 @@ impl Stand {
 
     fn different(&self) -> PathBuf {
         self.folder.path().join("different/health_score.csv")
+    }
+
+    fn duckdb(&self) -> PathBuf {
+        self.folder.path().join("health_score.duckdb")
     }
 
     fn one_percent(&self) -> Export {

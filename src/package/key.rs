@@ -2,8 +2,9 @@
 //! numbers and times by their size, NULL before all; several columns go one after the other.
 
 use polars::prelude::{
-    BooleanChunked, ChunkCompareEq, ChunkFull, Column, DataFrame, DataType, Float64Chunked, IdxCa,
-    IdxSize, Int64Chunked, PolarsResult, Series, SortMultipleOptions, StringChunked, polars_bail,
+    BooleanChunked, ChunkCompareEq, ChunkCompareIneq, ChunkFull, Column, DataFrame, DataType,
+    Float64Chunked, IdxCa, IdxSize, Int64Chunked, PolarsResult, Series, SortMultipleOptions,
+    StringChunked, polars_bail,
 };
 
 /// One part of a key. The order of this enum is the order in which polars sorts the column it comes
@@ -111,11 +112,17 @@ fn ordered(float: f64) -> i64 {
     bits ^ (bits >> 63).cast_unsigned().wrapping_shr(1).cast_signed()
 }
 
-/// Sorts records by key; those of equal keys keep their order.
+/// Sorts records by key; those of equal keys keep their order. Many sources hand records out in
+/// that order, and then nothing is moved.
 pub(super) fn sorted_by_key(
     records: &DataFrame,
     key_columns: &[String],
 ) -> PolarsResult<DataFrame> {
+    if ascends(records, key_columns, true)? {
+        let mut records = records.clone();
+        records.rechunk_mut();
+        return Ok(records);
+    }
     if let [only] = key_columns
         && let Ok(texts) = records.column(only)?.str()
         && texts.null_count() == 0
@@ -126,6 +133,35 @@ pub(super) fn sorted_by_key(
         key_columns,
         SortMultipleOptions::default().with_maintain_order(true),
     )
+}
+
+/// So many records mostly tell that a source has no order.
+const FIRST_RECORDS: usize = 1_000;
+
+/// Whether records stand in the order of their keys already, each key once unless it `may_repeat`.
+/// Where keys have NULLs, nobody looks.
+pub(super) fn ascends(
+    records: &DataFrame,
+    key_columns: &[String],
+    may_repeat: bool,
+) -> PolarsResult<bool> {
+    let first = records.head(Some(FIRST_RECORDS));
+    Ok(all_ascend(&first, key_columns, may_repeat)?
+        && all_ascend(records, key_columns, may_repeat)?)
+}
+
+fn all_ascend(records: &DataFrame, key_columns: &[String], may_repeat: bool) -> PolarsResult<bool> {
+    let pairs = records.height().saturating_sub(1);
+    let mut ascend = BooleanChunked::full("ascend".into(), may_repeat, pairs);
+    for name in key_columns.iter().rev() {
+        let column = records.column(name)?;
+        if column.null_count() > 0 {
+            return Ok(false);
+        }
+        let (this, next) = (column.slice(0, pairs), column.slice(1, pairs));
+        ascend = &this.lt(&next)? | &(&this.equal(&next)? & &ascend);
+    }
+    Ok(ascend.all())
 }
 
 /// Positions of texts in the order of their bytes; those of equal texts ascend. Keys mostly begin
@@ -248,6 +284,48 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn records_that_come_in_order_are_what_sorting_them_makes() {
+        let ascending: [Column; 4] = [
+            Series::new("key".into(), ["a", "a", "b", "é"]).into(),
+            Series::new("key".into(), [-1_i64, 0, 0, 7]).into(),
+            Series::new("key".into(), [-0.0, 0.0, 1.5, f64::NAN]).into(),
+            Series::new("key".into(), [false, false, true, true]).into(),
+        ];
+        let key_columns = ["key".to_owned()];
+        for key in ascending {
+            let places = Series::new("place".into(), [0_i64, 1, 2, 3]);
+            let frame = DataFrame::new(4, vec![key, places.into()]).expect("a frame");
+            let ascends = |frame: &DataFrame, may_repeat| ascends(frame, &key_columns, may_repeat);
+            assert!(ascends(&frame, true).expect("comparable"));
+            assert!(!ascends(&frame, false).expect("comparable"));
+            assert!(ascends(&frame.slice(1, 1), false).expect("comparable"));
+            assert!(ascends(&frame.clear(), false).expect("comparable"));
+            assert!(!ascends(&frame.reverse(), true).expect("comparable"));
+            assert_eq!(sorted_by_key(&frame, &key_columns).expect("sorted"), frame);
+        }
+    }
+
+    #[test]
+    fn several_columns_ascend_one_after_the_other() {
+        let key_columns = ["region".to_owned(), "id".to_owned()];
+        let ascends = |regions: [Option<&str>; 3], ids: [i64; 3], may_repeat| {
+            let frame = df!("region" => regions, "id" => ids).expect("a frame");
+            ascends(&frame, &key_columns, may_repeat).expect("comparable")
+        };
+        let regions = [Some("EU"), Some("EU"), Some("US")];
+        assert!(ascends(regions, [1, 2, 0], false));
+        assert!(!ascends(regions, [1, 1, 0], false));
+        assert!(ascends(regions, [1, 1, 0], true));
+        assert!(!ascends(regions, [2, 1, 3], true));
+        assert!(!ascends(
+            [Some("US"), Some("EU"), Some("US")],
+            [1, 2, 3],
+            true
+        ));
+        assert!(!ascends([None, Some("EU"), Some("US")], [1, 2, 3], true));
     }
 
     #[test]

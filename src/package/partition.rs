@@ -254,7 +254,7 @@ pub(super) fn load(
             ),
         ));
     }
-    sifted(&records, key_columns).map_err(|error| PackageError::frame("sort", &path, error))
+    sifted(records, key_columns).map_err(|error| PackageError::frame("sort", &path, error))
 }
 
 /// A partition's bytes, once they agree with the manifest: what is parsed is what was written.
@@ -275,8 +275,16 @@ fn checked_bytes(path: &Path, entry: &PartitionEntry) -> Result<Vec<u8>, Package
     Ok(bytes)
 }
 
-fn sifted(records: &DataFrame, key_columns: &[String]) -> PolarsResult<Partition> {
-    let sorted = key::sorted_by_key(records, key_columns)?;
+/// A source that hands records out in key order, each once, leaves nothing to be sorted or sifted.
+fn sifted(records: DataFrame, key_columns: &[String]) -> PolarsResult<Partition> {
+    if key::ascends(&records, key_columns, false)? {
+        let duplicates = records.clear();
+        return Ok(Partition {
+            records,
+            duplicates,
+        });
+    }
+    let sorted = key::sorted_by_key(&records, key_columns)?;
     let unique = key::unique_keys(&sorted, key_columns)?;
     if unique.all() {
         let duplicates = sorted.clear();
