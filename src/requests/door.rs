@@ -27,24 +27,57 @@ pub(super) fn caller<'a>(
     signed: &[u8],
     now: DateTime<Utc>,
 ) -> Result<&'a Caller, Refused> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let token = text("authorization").and_then(|text| text.strip_prefix("Bearer "));
-    let timestamp = text("x-writeback-timestamp");
-    let signature = text("x-writeback-signature");
-    let is_fresh = timestamp.is_some_and(|timestamp| is_fresh(timestamp, now));
+    let told = Told::of(headers, now);
     let proves = |caller: &&Caller| match &caller.proof {
-        Proof::Token(secret) => token.is_some_and(|token| is_same(token, secret.reveal())),
-        Proof::Signature(secret) => match (timestamp, signature) {
-            (Some(timestamp), Some(told)) if is_fresh => {
-                is_signed(secret.reveal().as_bytes(), timestamp, signed, told)
-            }
-            _ => false,
-        },
+        Proof::Token(secret) => told.is_token(secret.reveal()),
+        Proof::Signature(secret) => told.signature.is_some_and(|(timestamp, signature)| {
+            is_signed(secret.reveal().as_bytes(), timestamp, signed, signature)
+        }),
     };
-    settings.callers.values().find(proves).ok_or_else(|| {
-        let hint = "send `Authorization: Bearer …` with the token of a caller of `[http]`, or sign the request";
-        Refused::new(StatusCode::UNAUTHORIZED, "nobody knows who asks").hint(hint)
-    })
+    settings.callers.values().find(proves).ok_or_else(unknown)
+}
+
+/// Whether a request may be a caller's as far as its head tells: a body is read of nobody else's.
+/// Errors: 401, as [`caller`].
+pub(super) fn expect_possible(
+    settings: &HttpSettings,
+    headers: &HeaderMap,
+    now: DateTime<Utc>,
+) -> Result<(), Refused> {
+    let told = Told::of(headers, now);
+    let may_prove = |caller: &Caller| match &caller.proof {
+        Proof::Token(secret) => told.is_token(secret.reveal()),
+        Proof::Signature(_) => told.signature.is_some(),
+    };
+    let is_possible = settings.callers.values().any(may_prove);
+    is_possible.then_some(()).ok_or_else(unknown)
+}
+
+fn unknown() -> Refused {
+    let hint = "send `Authorization: Bearer …` with the token of a caller of `[http]`, or sign the request";
+    Refused::new(StatusCode::UNAUTHORIZED, "nobody knows who asks").hint(hint)
+}
+
+/// What a request's head tells of who asks.
+struct Told<'a> {
+    token: Option<&'a str>,
+    /// Of now: its time, and the signature.
+    signature: Option<(&'a str, &'a str)>,
+}
+
+impl<'a> Told<'a> {
+    fn of(headers: &'a HeaderMap, now: DateTime<Utc>) -> Self {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let timestamp = text("x-writeback-timestamp").filter(|timestamp| is_fresh(timestamp, now));
+        Self {
+            token: text("authorization").and_then(|text| text.strip_prefix("Bearer ")),
+            signature: timestamp.zip(text("x-writeback-signature")),
+        }
+    }
+
+    fn is_token(&self, known: &str) -> bool {
+        self.token.is_some_and(|token| is_same(token, known))
+    }
 }
 
 /// Digests are compared: how far they agree tells nothing of the tokens.
@@ -117,7 +150,10 @@ mod tests {
         });
         let (settings, map) = (settings(), map.collect());
         let found = caller(&settings, &map, body, now);
-        found.ok().map(|one| one.name.clone())
+        let found = found.ok().map(|one| one.name.clone());
+        let is_possible = expect_possible(&settings, &map, now).is_ok();
+        assert!(is_possible || found.is_none(), "{headers:?}");
+        found
     }
 
     #[test]

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{FromRef, Path, Query, State};
+use axum::extract::{FromRef, Path, Query, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use chrono::Utc;
@@ -88,11 +89,12 @@ pub(super) fn routes(desk: Arc<Desk>, settings: HttpSettings) -> Router {
     described()
         .split_for_parts()
         .0
+        .route_layer(from_fn_with_state(shared.clone(), know_before_reading))
         .fallback(nothing_there)
         .method_not_allowed_fallback(not_done_there)
         .with_state(shared)
         .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX))
-        .layer(axum::middleware::map_response(in_own_words))
+        .layer(map_response(in_own_words))
 }
 
 /// The description, as `GET /v1/openapi.json` gives it.
@@ -114,6 +116,19 @@ async fn nothing_there() -> Refused {
 async fn not_done_there() -> Refused {
     let hint = "`GET /v1/openapi.json` lists what is done where";
     Refused::new(StatusCode::METHOD_NOT_ALLOWED, "this is not done there").hint(hint)
+}
+
+/// Refuses what is sent by nobody that is known before its body is read: many strangers' bodies are
+/// much memory.
+async fn know_before_reading(
+    State(shared): State<Shared>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Refused> {
+    if request.method() != Method::GET {
+        door::expect_possible(&shared.settings, request.headers(), Utc::now())?;
+    }
+    Ok(next.run(request).await)
 }
 
 /// What the layers below refuse in words of their own.

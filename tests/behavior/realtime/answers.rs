@@ -1,6 +1,6 @@
 //! Who may ask, what is understood, and what is answered: every status by a request.
 
-use super::caller::{Answering, FIELDS, TOKEN, path_of, place_on, place_with, send};
+use super::caller::{Answering, FIELDS, Sent, TOKEN, path_of, place_on, place_with, send};
 use crate::harness::{Server, Workspace};
 
 const CHANGE: &str = r#"{"values": {"score": 7}}"#;
@@ -25,6 +25,24 @@ fn nobody_is_answered_who_does_not_prove_who_it_is() {
     assert_eq!(place.rows("accounts"), super::caller::ROWS);
     let log = answering.log();
     assert!(!log.contains(TOKEN), "{log}");
+}
+
+#[test]
+fn a_stranger_is_refused_before_it_has_sent_anything_to_keep() {
+    let place = place_on(Server::Sqlite);
+    let answering = Answering::start(&place);
+    let (host, path) = (&answering.host, path_of("A1"));
+    for stranger in [
+        "Authorization: Bearer wrong\r\n",
+        "X-Writeback-Signature: v1=00\r\nX-Writeback-Timestamp: 0\r\n",
+        "",
+    ] {
+        let head = format!(
+            "PATCH {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 1000000\r\n{stranger}\r\n"
+        );
+        let answer = Sent::of(host, head.as_bytes()).and_then(Sent::answer);
+        assert_eq!(answer.expect("an answer").status, 401, "{stranger}");
+    }
 }
 
 #[test]

@@ -168,15 +168,18 @@ pub(super) fn begin(
     if method != "GET" {
         head += &format!("Content-Length: {}\r\n", body.len());
     }
-    let mut stream = TcpStream::connect(host).ok()?;
-    stream.set_read_timeout(Some(PATIENCE)).ok()?;
-    stream
-        .write_all(format!("{head}\r\n{body}").as_bytes())
-        .ok()?;
-    Some(Sent(stream))
+    Sent::of(host, format!("{head}\r\n{body}").as_bytes())
 }
 
 impl Sent {
+    /// Sends bytes as they are.
+    pub(super) fn of(host: &str, bytes: &[u8]) -> Option<Self> {
+        let mut stream = TcpStream::connect(host).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        stream.write_all(bytes).ok()?;
+        Some(Self(stream))
+    }
+
     pub(super) fn answer(mut self) -> Option<Answer> {
         let mut bytes = Vec::new();
         self.0.read_to_end(&mut bytes).ok()?;
