@@ -1,9 +1,9 @@
 //! What a run asked of the accounts behind web APIs, and what these have left.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Calls of one connection.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct AccountCalls {
     pub(crate) connection: String,
     /// Logging in, describing, asking again and waiting to be sent on counted too.

@@ -1,9 +1,7 @@
 //! The ledger's account of calls of web APIs: which runs made how many.
 
-use std::collections::HashMap;
-
+use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
 
 use super::codec::{count, kept};
 use super::error::{Answer, LedgerError};
@@ -40,33 +38,21 @@ impl Ledger {
     /// Calls that a run made, by connection.
     pub(crate) async fn calls(&self, run: i64) -> Result<Vec<AccountCalls>, LedgerError> {
         self.read(async |connection| {
-            let mut calls = calls_of(connection, &format!("[{run}]")).await?;
-            Ok(calls.remove(&run).unwrap_or_default())
+            let rows = sqlx::query("SELECT * FROM account_calls WHERE run = ? ORDER BY connection");
+            let rows = rows.bind(run).fetch_all(connection).await?;
+            rows.iter().map(of_row).collect()
         })
         .await
     }
 }
 
-/// Calls of runs, of a list of JSON, by connection.
-pub(super) async fn calls_of(
-    connection: &mut SqliteConnection,
-    runs: &str,
-) -> Answer<HashMap<i64, Vec<AccountCalls>>> {
-    let rows = sqlx::query(
-        "SELECT * FROM account_calls WHERE run IN (SELECT value FROM json_each(?))
-         ORDER BY run, connection",
-    );
-    let mut all: HashMap<i64, Vec<AccountCalls>> = HashMap::new();
-    for row in &rows.bind(runs).fetch_all(connection).await? {
-        let calls = AccountCalls {
-            connection: row.try_get("connection")?,
-            made: count(row, "made")?,
-            used: known(row, "used")?,
-            allowed: known(row, "allowed")?,
-        };
-        all.entry(row.try_get("run")?).or_default().push(calls);
-    }
-    Ok(all)
+fn of_row(row: &SqliteRow) -> Answer<AccountCalls> {
+    Ok(AccountCalls {
+        connection: row.try_get("connection")?,
+        made: count(row, "made")?,
+        used: known(row, "used")?,
+        allowed: known(row, "allowed")?,
+    })
 }
 
 fn known(row: &SqliteRow, column: &str) -> Answer<Option<u64>> {

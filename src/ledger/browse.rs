@@ -9,11 +9,12 @@ use super::codec::{count, json_text, kept};
 use super::counted::{self, RejectionGroup};
 use super::cycles::{self, Noticed};
 use super::error::{Fault, LedgerError};
-use super::history::{self, RunEntry};
+use super::history::{self, RUN_COLUMNS, RunEntry};
 use super::parts::WriteBackId;
 use super::rejections;
 use super::sqlite::Ledger;
 use super::status::RunStatus;
+use crate::database::audited;
 use crate::domain::outcome::{Rejection, Stage};
 
 /// Which runs are looked for.
@@ -53,12 +54,13 @@ impl Ledger {
         runs_max: u32,
     ) -> Result<Vec<RunEntry>, LedgerError> {
         self.read(async |connection| {
-            let rows = sqlx::query(
-                "SELECT * FROM runs WHERE (?1 IS NULL OR job = ?1) AND (?2 IS NULL OR status = ?2)
+            let rows = sqlx::query(audited(format!(
+                "SELECT {RUN_COLUMNS} FROM runs
+                 WHERE (?1 IS NULL OR job = ?1) AND (?2 IS NULL OR status = ?2)
                  AND (?3 IS NULL OR cycle = ?3) AND (?4 IS NULL OR run < ?4)
                  AND (?6 IS NULL OR job = ?6 OR substr(job, 1, length(?6) + 1) = ?6 || '/')
                  ORDER BY run DESC LIMIT ?5",
-            );
+            )));
             let rows = rows
                 .bind(wanted.job)
                 .bind(wanted.status.map(RunStatus::name))

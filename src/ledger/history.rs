@@ -8,9 +8,8 @@ use serde::Serialize;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use super::account_calls::calls_of;
 use super::canaries::PassedCanary;
-use super::codec::{count, cycle, json_text, moment, span};
+use super::codec::{count, cycle, from_json, json_text, moment, span};
 use super::error::{Answer, Fault, LedgerError};
 use super::guards::{self, Approval};
 use super::outcomes::{self, Rejections};
@@ -120,11 +119,11 @@ impl Ledger {
         jobs: &[&str],
     ) -> Result<HashMap<String, RunEntry>, LedgerError> {
         self.read(async |connection| {
-            let rows = sqlx::query(
-                "SELECT runs.* FROM json_each(?) AS asked JOIN runs ON run =
+            let rows = sqlx::query(audited(format!(
+                "SELECT {RUN_COLUMNS} FROM json_each(?) AS asked JOIN runs ON run =
                      (SELECT run FROM runs AS latest WHERE latest.job = asked.value AND requests_on IS NULL
                       ORDER BY run DESC LIMIT 1)",
-            );
+            )));
             let rows = rows.bind(json_text(jobs)?);
             let rows = rows.fetch_all(&mut *connection).await?;
             let entries = run_entries(connection, &rows).await?;
@@ -149,10 +148,11 @@ impl Ledger {
         with_requests: bool,
     ) -> Result<Vec<RunEntry>, LedgerError> {
         self.read(async |connection| {
-            let rows = sqlx::query(
-                "SELECT * FROM runs WHERE (?1 IS NULL OR job = ?1) AND (?3 OR requests_on IS NULL)
+            let rows = sqlx::query(audited(format!(
+                "SELECT {RUN_COLUMNS} FROM runs
+                 WHERE (?1 IS NULL OR job = ?1) AND (?3 OR requests_on IS NULL)
                  ORDER BY run DESC LIMIT ?2",
-            );
+            )));
             let rows = rows
                 .bind(job)
                 .bind(runs_max)
@@ -168,7 +168,8 @@ impl Ledger {
     /// Errors: `NoSuchRun`.
     pub(crate) async fn run(&self, run: i64) -> Result<RunEntry, LedgerError> {
         self.read(async |connection| {
-            let row = sqlx::query("SELECT * FROM runs WHERE run = ?")
+            let sql = format!("SELECT {RUN_COLUMNS} FROM runs WHERE run = ?");
+            let row = sqlx::query(audited(sql))
                 .bind(run)
                 .fetch_optional(&mut *connection)
                 .await?;
@@ -229,6 +230,12 @@ impl Ledger {
     }
 }
 
+/// What [`run_entries`] takes of `runs`: its columns, and each run's calls.
+pub(super) const RUN_COLUMNS: &str = "runs.*,
+    (SELECT json_group_array(json_object('connection', connection, 'made', made, 'used', used,
+                                         'allowed', allowed) ORDER BY connection)
+     FROM account_calls WHERE account_calls.run = runs.run) AS calls";
+
 /// Runs with all that is known of each, in the order of their rows. However many there are, it
 /// takes as many statements as one.
 pub(super) async fn run_entries(
@@ -239,7 +246,6 @@ pub(super) async fn run_entries(
     let runs: Vec<i64> = rows.iter().map(number).collect::<Result<_, _>>()?;
     let runs = json_text(&runs)?;
     let mut judgements = guards::judgements(connection, &runs).await?;
-    let mut calls = calls_of(connection, &runs).await?;
     let mut write_backs = write_back_entries_of(connection, &runs).await?;
     let entry = |row: &SqliteRow| {
         let run = number(row)?;
@@ -260,7 +266,7 @@ pub(super) async fn run_entries(
             plan: row.try_get("plan")?,
             guards: judgement.objections,
             approval: judgement.approval,
-            calls: calls.remove(&run).unwrap_or_default(),
+            calls: from_json(row.try_get("calls")?)?,
             write_backs: write_backs.remove(&run).unwrap_or_default(),
         })
     };
