@@ -80,6 +80,10 @@ struct Options {
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
 
+    /// Make a DuckDB file of a CSV file: see [`duckdb::import_apart`]
+    #[arg(long, hide = true, num_args = 2)]
+    import_duckdb: Option<Vec<PathBuf>>,
+
     /// What cargo says to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
@@ -137,6 +141,9 @@ fn main() -> ExitCode {
 }
 
 fn measure(options: &Options) -> Result<(), Fault> {
+    if let Some([csv, file]) = options.import_duckdb.as_deref() {
+        return duckdb::import(csv, file);
+    }
     if cfg!(debug_assertions) {
         progress(NOT_OPTIMISED);
     }

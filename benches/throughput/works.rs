@@ -471,7 +471,7 @@ impl Stand {
             )?;
         }
         if sides.contains(&Side::WritebackFromDuckDb) {
-            duckdb::import(&self.different(), SCHEMA, "health_score", &self.duckdb())?;
+            duckdb::import_apart(&self.different(), &self.duckdb())?;
         }
         if sides.contains(&Side::PsqlPiped) {
             self.crm.add_dashboard(&self.different(), SCHEMA)?;

@@ -144,8 +144,9 @@ fn with_access(mut options: Vec<(String, Given)>, access: FileAccess) -> Vec<(St
 /// DuckDB's name for the memory that it may take, which has a second one.
 const MEMORY_LIMIT: &str = "memory_limit";
 
-/// What whoever reads a DuckDB file lets it take, unless the connection says otherwise: beside it,
-/// a run of any size stays within 256 MiB. Sorting and grouping more than that goes to disk.
+/// What whoever reads a DuckDB file lets it take, unless the connection says otherwise, so that a
+/// run takes as much whatever the file's size. Sorting and grouping more than that goes to disk;
+/// with half of it DuckDB 1.5 cannot group ten million records any more.
 const READER_MEMORY: &str = "128MB";
 
 fn is_memory_bound(option: &str) -> bool {
