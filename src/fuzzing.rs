@@ -75,6 +75,7 @@ impl Bench {
                 offset: 0,
                 bytes: whole.len() as u64,
                 xxh3: xxh3_64(&whole),
+                keys: None,
             },
             dashboard: dashboard.clone(),
             write_backs: checked.job.write_backs,

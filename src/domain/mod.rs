@@ -37,6 +37,7 @@ pub(crate) mod guard;
 pub(crate) mod job;
 pub(crate) mod journal_table;
 pub(crate) mod json;
+pub(crate) mod key_span;
 pub(crate) mod layout;
 pub(crate) mod list;
 pub(crate) mod mapping;

@@ -95,7 +95,7 @@ impl KeyTexts {
 
     /// The keys of the first `record_count` records, NULL where there is none. Most are one plain
     /// text, which stays where it is.
-    fn column(&self, record_count: usize) -> StringChunked {
+    pub(crate) fn column(&self, record_count: usize) -> StringChunked {
         match self.parts.as_slice() {
             [only] if only.len() == record_count && only.iter().flatten().all(is_plain) => {
                 only.clone()

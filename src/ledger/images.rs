@@ -9,6 +9,7 @@ use super::error::{Answer, LedgerError};
 use super::parts::{BatchSpan, WriteBackId};
 use super::sqlite::Ledger;
 use crate::domain::doubt::Marker;
+use crate::domain::key_span::KeySpan;
 
 /// Where the before-images of a batch stand: a piece of a file in the run's folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub(crate) struct ImageSegment {
     pub(crate) bytes: u64,
     /// XXH3 of the piece, 64 bits.
     pub(crate) xxh3: u64,
+    /// Between which match keys its records are, if that is known.
+    pub(crate) keys: Option<KeySpan>,
 }
 
 /// The before-images of one sending of a batch, and what is known of its commit.
@@ -105,7 +108,8 @@ pub(super) async fn record_images(
     marker: Option<&Marker>,
 ) -> Answer<()> {
     let insert = sqlx::query(
-        "INSERT INTO images (batch, file, offset, bytes, xxh3, marker) VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO images (batch, file, offset, bytes, xxh3, marker, first_key, last_key)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     );
     let marker = marker.map(json_text).transpose()?;
     let insert = insert
@@ -116,6 +120,8 @@ pub(super) async fn record_images(
     insert
         .bind(images.xxh3.cast_signed())
         .bind(marker)
+        .bind(images.keys.as_ref().map(|keys| &keys.first))
+        .bind(images.keys.as_ref().map(|keys| &keys.last))
         .execute(connection)
         .await?;
     Ok(())
@@ -171,7 +177,8 @@ pub(super) async fn images(
     of: Option<BatchSpan>,
 ) -> Answer<Vec<SentImages>> {
     let images = sqlx::query(
-        "SELECT image, partition, first, records, file, offset, bytes, i.xxh3, marker, committed, doubtful
+        "SELECT image, partition, first, records, file, offset, bytes, i.xxh3, marker, committed, doubtful,
+                first_key, last_key
          FROM images AS i JOIN batches USING (batch)
          WHERE write_back = ?1 AND (?2 IS NULL OR (partition = ?2 AND first = ?3)) ORDER BY partition, first, image",
     );
@@ -206,10 +213,16 @@ pub(super) fn sent_images(row: &SqliteRow) -> Answer<SentImages> {
 pub(super) fn image_segment(row: &SqliteRow) -> Answer<ImageSegment> {
     let (file, xxh3): (String, i64) = (row.try_get("file")?, row.try_get("xxh3")?);
     let (offset, bytes) = (count(row, "offset")?, count(row, "bytes")?);
+    let keys: (Option<String>, Option<String>) =
+        (row.try_get("first_key")?, row.try_get("last_key")?);
     Ok(ImageSegment {
         file,
         offset,
         bytes,
         xxh3: xxh3.cast_unsigned(),
+        keys: match keys {
+            (Some(first), Some(last)) => Some(KeySpan { first, last }),
+            (_, _) => None,
+        },
     })
 }

@@ -136,7 +136,7 @@ impl Ledger {
                      WHERE job = ?1 AND w.name = ?2
                      GROUP BY b.batch HAVING ?3 IS NULL OR latest < ?3 ORDER BY latest DESC LIMIT ?4)
                  SELECT sent.run AS run, position, latest, image, partition, first, records, file, offset, bytes,
-                        i.xxh3 AS xxh3, marker, committed, doubtful
+                        i.xxh3 AS xxh3, marker, committed, doubtful, first_key, last_key
                  FROM sent JOIN batches USING (batch) JOIN images AS i USING (batch) ORDER BY latest DESC, image",
             );
             let rows = rows.bind(job).bind(write_back).bind(before).bind(batches_max);

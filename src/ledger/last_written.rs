@@ -289,7 +289,8 @@ async fn conflicts(
     write_back: i64,
 ) -> Answer<Vec<ImageSegment>> {
     let conflicts = sqlx::query(
-        "SELECT file, offset, bytes, c.xxh3 FROM conflicts AS c JOIN batches USING (batch)
+        "SELECT file, offset, bytes, c.xxh3, NULL AS first_key, NULL AS last_key
+         FROM conflicts AS c JOIN batches USING (batch)
          WHERE write_back = ? ORDER BY partition, first",
     );
     conflicts

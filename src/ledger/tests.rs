@@ -386,6 +386,7 @@ async fn before_images_of_a_batch_in_doubt_go_when_it_was_rolled_back_and_stay_i
             offset,
             bytes: 1,
             xxh3: 7,
+            keys: None,
         };
         let marker = Marker {
             transaction: Some(offset.to_string()),

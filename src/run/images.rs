@@ -25,8 +25,10 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::domain::before::unmarked;
 use crate::domain::conversion::texts_of;
+use crate::domain::key_span::KeySpan;
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::match_rule::Decision;
+use crate::domain::record::KeyTexts;
 use crate::domain::value::Kind;
 use crate::ledger::ImageSegment;
 use crate::run::write::effect::Effect;
@@ -203,13 +205,7 @@ impl Segment {
 
     /// The fields of the match key, in the key's order.
     pub(crate) fn key(&self) -> Vec<&ImageField> {
-        let mut key: Vec<&ImageField> = self
-            .fields
-            .iter()
-            .filter(|field| field.key.is_some())
-            .collect();
-        key.sort_by_key(|field| field.key);
-        key
+        key_of(&self.fields)
     }
 
     /// All of it. Shape: as the module says.
@@ -419,6 +415,7 @@ impl ImageFile {
             Some(open) => open,
             None => OpenFile::create(&self.folder)?,
         };
+        let keys = key_span(&images, fields);
         let bytes =
             segment_bytes(images, fields).map_err(|error| ImageError::frame(&open.path, error))?;
         let segment = ImageSegment {
@@ -426,6 +423,7 @@ impl ImageFile {
             offset: open.end,
             bytes: bytes.len() as u64,
             xxh3: xxh3_64(&bytes),
+            keys,
         };
         let written = open.append(bytes);
         written.map_err(|error| ImageError::io(&open.path, error))?;
@@ -506,6 +504,21 @@ pub(crate) fn image_field(layout: &Layout, position: usize) -> Option<ImageField
         own_text: *own_text,
         key,
     })
+}
+
+/// The fields of the match key, in the key's order.
+fn key_of(fields: &[ImageField]) -> Vec<&ImageField> {
+    let mut key: Vec<&ImageField> = fields.iter().filter(|field| field.key.is_some()).collect();
+    key.sort_by_key(|field| field.key);
+    key
+}
+
+/// Between which match keys the records of a segment's frame are.
+fn key_span(images: &DataFrame, fields: &[ImageField]) -> Option<KeySpan> {
+    let key = key_of(fields);
+    let sent: Vec<String> = key.iter().map(|field| sent_column(&field.name)).collect();
+    let keys = KeyTexts::of(images, &sent).ok()?.column(images.height());
+    KeySpan::of(keys.iter().flatten())
 }
 
 /// A segment's bytes: the frame in Arrow's form, with what its fields are.

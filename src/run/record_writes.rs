@@ -20,10 +20,11 @@ use crate::run::preview::ColumnChange;
 use crate::run::run_folder;
 
 /// Batches that are taken from the ledger at once.
-const BATCHES_AT_ONCE: u32 = 200;
-/// Batches that a part of a history is looked for in: one that is found in few of them ends earlier,
-/// and the next part goes on there.
-const BATCHES_OF_PART_MAX: usize = 2_000;
+const BATCHES_AT_ONCE: u32 = 2_000;
+/// Batches that a part of a history is looked for in, and bytes of those that may have the record:
+/// one that is found in few of them ends earlier, and the next part goes on there.
+const BATCHES_OF_PART_MAX: usize = 20_000;
+const BYTES_OF_PART_MAX: u64 = 32 << 20;
 /// Writes that are looked for before a part, so that it is known what the row held when it begins:
 /// the last of each field, which is almost always the very last.
 const WRITES_BEFORE_MAX: usize = 10;
@@ -104,6 +105,9 @@ struct Search<'a> {
     part: Part,
     /// Newest first.
     found: Vec<FoundWrite>,
+    /// Batches that were looked at, and bytes of theirs that were read.
+    looked_at: usize,
+    read: u64,
     /// The last sending that was looked at, and the least run of one.
     reached: Option<i64>,
     least_run: Option<i64>,
@@ -126,6 +130,8 @@ impl<'a> Search<'a> {
             of,
             part,
             found: Vec::new(),
+            looked_at: 0,
+            read: 0,
             reached: before,
             least_run: None,
             present: BTreeSet::new(),
@@ -138,14 +144,12 @@ impl<'a> Search<'a> {
     /// Goes from batch to batch, backwards, until enough is found.
     async fn go_through(&mut self, ledger: &Ledger) -> Result<(), JournalError> {
         let (job, write_back) = (self.of.job, self.of.write_back);
-        let mut looked_at = 0;
         loop {
             let batches = ledger.imaged_batches(job, write_back, self.reached, BATCHES_AT_ONCE);
             let batches = batches.await?;
             for batch in &batches {
                 block_in_place(|| self.look_at(batch))?;
-                looked_at += 1;
-                if self.is_enough(looked_at) {
+                if self.is_enough() {
                     return Ok(());
                 }
             }
@@ -158,6 +162,7 @@ impl<'a> Search<'a> {
 
     fn look_at(&mut self, batch: &ImagedBatch) -> Result<(), JournalError> {
         let run = batch.id.run;
+        self.looked_at += 1;
         self.reached = Some(batch.sending);
         self.least_run = Some(self.least_run.map_or(run, |least| least.min(run)));
         let folder = images::folder_in(&run_folder(self.project, run).join(self.of.write_back));
@@ -174,6 +179,11 @@ impl<'a> Search<'a> {
             return Ok(());
         }
         self.present.insert(run);
+        present.retain(|sending| may_have(sending, self.of.record));
+        self.read += present
+            .iter()
+            .map(|sending| sending.segment.bytes)
+            .sum::<u64>();
         if let Some((partition, image)) = find_in(&folder, &present, self.of.record)? {
             self.found.push(FoundWrite {
                 sending: batch.sending,
@@ -194,8 +204,8 @@ impl<'a> Search<'a> {
         Ok(is_there)
     }
 
-    /// Whether no more is to be looked at after so many batches.
-    fn is_enough(&self, looked_at: usize) -> bool {
+    /// Whether no more is to be looked at.
+    fn is_enough(&self) -> bool {
         let Part::Newest { writes_max, .. } = self.part else {
             return false;
         };
@@ -211,7 +221,10 @@ impl<'a> Search<'a> {
                 names(wanted).is_subset(&names(earlier))
             }
         };
-        tells_all || earlier.len() >= WRITES_BEFORE_MAX || looked_at >= BATCHES_OF_PART_MAX
+        tells_all
+            || earlier.len() >= WRITES_BEFORE_MAX
+            || self.looked_at >= BATCHES_OF_PART_MAX
+            || self.read >= BYTES_OF_PART_MAX
     }
 
     /// The sending with which the wanted part begins.
@@ -388,13 +401,20 @@ pub(super) fn change(
     })
 }
 
+/// Whether what was sent may have the record among it.
+fn may_have(sending: &SentImages, record: &str) -> bool {
+    let keys = sending.segment.keys.as_ref();
+    keys.is_none_or(|keys| keys.may_have(record))
+}
+
 /// The image of a record among the sendings of one batch, with the batch's partition.
 fn find_in(
     folder: &Path,
     batch: &[SentImages],
     record: &str,
 ) -> Result<Option<(u32, Image)>, JournalError> {
-    for sending in SentImages::that_count_first(batch) {
+    let sendings = SentImages::that_count_first(batch).into_iter();
+    for sending in sendings.filter(|sending| may_have(sending, record)) {
         let segment = Segment::read(folder, &sending.segment)?;
         let key_columns: Vec<String> = segment
             .key()

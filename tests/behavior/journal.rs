@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 
-use crate::harness::{FIELDS, Ran, SCORES, Server, Workspace, write_back};
+use crate::harness::{FIELDS, Ran, SCORES, Server, Workspace, csv_cells, write_back};
 
 const HEADER: &str = "id,score,note,phone\n";
 
@@ -625,6 +625,51 @@ fn damaged_before_images_are_an_error() {
     }
     fs::write(&file, whole).expect("a file");
     assert_eq!(drift(&verify(&place)), Vec::<String>::new());
+}
+
+#[test]
+fn what_other_batches_hold_is_not_read_for_the_history_of_a_record() {
+    for server in Server::ALL {
+        let keys: Vec<String> = (0..30).map(|number| format!("A{number:02}")).collect();
+        let lines = |score: usize| -> String {
+            let line = |key: &String| format!("{key},{score},x\n");
+            keys.iter().map(line).collect()
+        };
+        let rows: String = keys.iter().map(|key| format!("{key},1,,\n")).collect();
+        let source = format!("id,score,note\n{}", lines(2));
+        let place = Workspace::accounts(server, &format!("{HEADER}{rows}"), &source);
+        let job = write_back("scores", "accounts", "batch_size = 3", FIELDS);
+        place.file("schedules/job.toml", &job);
+        assert_eq!(place.run().summary(), "30 read = 30 updated");
+
+        // All but the piece in which A14 stands is made unreadable.
+        let batches = place.query_file(
+            ".writeback/ledger.db",
+            "SELECT file, offset, bytes, first_key <= 'A14' AND last_key >= 'A14' FROM images",
+        );
+        let mut left = 0;
+        for cells in csv_cells(&batches).iter().skip(1) {
+            let cell = |at: usize| cells[at].as_deref().expect("a value");
+            let number = |at: usize| -> usize { cell(at).parse().expect("a number") };
+            if number(3) == 1 {
+                left += 1;
+                continue;
+            }
+            let file = place.run_file(1, cell(0));
+            let mut bytes = fs::read(&file).expect("a file");
+            bytes[number(1)..][..number(2)].fill(b'x');
+            fs::write(&file, bytes).expect("a file");
+        }
+        assert_eq!(left, 1, "{batches}");
+        assert_eq!(
+            told(&history(&place, "A14")),
+            ["run 1 changed: score 1 -> 2, note NULL -> x"]
+        );
+        let other = history(&place, "A20");
+        assert_eq!(other.code, 2, "{other}");
+        let nobody = history(&place, "B1");
+        assert_eq!(told(&nobody), Vec::<String>::new());
+    }
 }
 
 /// Key, score and note.

@@ -2,6 +2,7 @@
 
 use super::subject::Kind;
 use super::{Chapter, Ground, Row, Story, Subject};
+use crate::harness::write_back;
 
 pub(super) const CHAPTER: Chapter = Chapter {
     title: "Which rows are written to",
@@ -68,6 +69,36 @@ fn rows_are_found(subject: &'static Subject) {
         .job(&north, "id score");
     let run = ground.expect_run("2 read = 1 updated + 1 skipped");
     ground.expect_held("id score", &["A1,12", "A2,5", "A3,10"], &run);
+
+    // Texts that no key can be cost nobody else anything.
+    ground
+        .source("id,score\nNULL,1\nno id,1\n\"it's, \"\"\\\",1\n\u{1b}[31m,1\nA1,13\n")
+        .job("", "id score");
+    let run = ground.expect_run("5 read = 1 updated + 4 skipped");
+    ground.expect_held("id score", &["A1,13", "A2,5", "A3,10"], &run);
+    // Elsewhere ids are numbers or UUIDs, and other texts never get so far.
+    if let Kind::Service(service) = &subject.kind
+        && service.kind == "salesforce"
+    {
+        let known = (service.id)(1);
+        let stray = "NULL,1\nno id,1\n\"it's\",1\n0,1\n";
+        ground.source(&format!("id,score\n{stray}{known},14\n"));
+        let fields = format!(
+            "{} = 'id'\n{} = 'score'\n",
+            service.id_column,
+            subject.column("score")
+        );
+        let job = write_back("scores", subject.object, "", &fields);
+        ground.place.file("schedules/job.toml", &job);
+        let run = ground.run();
+        let told = &run.json()["write_backs"][0];
+        assert_eq!(
+            (&told["updated"], &told["read"]),
+            (&1.into(), &5.into()),
+            "{run}"
+        );
+        ground.expect_held("id score", &["A1,14", "A2,5", "A3,10"], &run);
+    }
 }
 
 fn rows_are_created(subject: &'static Subject) {

@@ -59,6 +59,7 @@ impl ApiError {
                 .map(printable);
             found.unwrap_or_default()
         };
+        // As they were sent: ids and marks are compared, so nothing of them may be made printable.
         let context = |name: &str| texts(fields.get("context").and_then(|all| all.get(name)));
         let message = text(&["message", "error_description"]);
         let category = match text(&["category", "error"]) {
@@ -82,7 +83,12 @@ impl ApiError {
                 .get("policyName")
                 .and_then(Value::as_str)
                 .map(printable),
-            scopes: scopes.map(context).concat(),
+            scopes: scopes
+                .map(context)
+                .concat()
+                .iter()
+                .map(|scope| printable(scope))
+                .collect(),
             marks: context("objectWriteTraceId"),
             ids,
             category,
@@ -157,7 +163,10 @@ fn embedded(message: &str) -> Vec<Detail> {
 
 fn texts(value: Option<&Value>) -> Vec<String> {
     let values = value.and_then(Value::as_array).into_iter().flatten();
-    values.filter_map(Value::as_str).map(printable).collect()
+    values
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The reply of a record that was not written, for this error; in HubSpot's own words.

@@ -36,6 +36,9 @@ const SEARCH_PAGE: usize = 200;
 const SEARCH_TRIES_MAX: u32 = 5;
 const SEARCH_PAUSE: Duration = Duration::from_secs(1);
 
+/// Records that an answer may leave out for them to be asked for again, one by one.
+const UNKNOWN_MAX: usize = 10;
+
 /// Records that were merged into others, of those that are named at once.
 const MERGED_SHOWN_MAX: usize = 10;
 
@@ -140,6 +143,30 @@ impl Find for HubSpotDestination {
 /// A record that was read, with what of the asked led to it.
 pub(super) type Read = (Told, Vec<String>);
 
+/// The records that were read, each with what of the asked led to it, and what of the asked is
+/// neither among them nor said to be missing.
+fn led<'a>(
+    batch: Batch,
+    id_property: Option<&str>,
+    asked: &[&'a str],
+) -> (Vec<Read>, Vec<&'a str>) {
+    let missing = batch.errors.iter().flat_map(|error| &error.ids);
+    let mut known: BTreeSet<String> = missing.map(|id| id.to_lowercase()).collect();
+    let read = |told: Told| {
+        let names = names_of(&told, id_property);
+        let led = asked
+            .iter()
+            .filter(|asked| names.contains(&asked.to_lowercase()));
+        let led = led.map(|asked| (*asked).to_owned()).collect();
+        known.extend(names);
+        (told, led)
+    };
+    let found = batch.results.into_iter().map(read).collect();
+    let is_unknown = |asked: &&str| !known.contains(&asked.to_lowercase());
+    let unknown = asked.iter().copied().filter(is_unknown).collect();
+    (found, unknown)
+}
+
 /// Values of a property that none of these records has.
 fn missing<'a>(field: &LayoutField, found: &[Read], asked: &[&'a str]) -> Vec<&'a str> {
     let held: BTreeSet<String> = found
@@ -212,8 +239,8 @@ impl HubSpotDestination {
         Ok(found)
     }
 
-    /// Reads so many records as one request takes. Errors: `Unavailable`, where one that was asked
-    /// for is neither shown nor said to be missing.
+    /// Reads so many records as one request takes. Errors: `Unavailable`, where of more than a few
+    /// that were asked for nobody knows whether they are there.
     async fn read(
         &self,
         layout: &Layout,
@@ -221,6 +248,37 @@ impl HubSpotDestination {
         asked: &[&str],
         properties: &[&str],
     ) -> Result<Vec<Read>, SystemError> {
+        let batch = self.read_batch(layout, id_property, asked, properties);
+        let (mut found, unknown) = led(batch.await?, id_property, asked);
+        if unknown.len() > UNKNOWN_MAX {
+            return Err(self.unavailable("an answer leaves out records that were asked for"));
+        }
+        // One that is told in another spelling than it was asked in is known by asking for it alone.
+        for name in unknown {
+            let batch = self
+                .read_batch(layout, id_property, &[name], properties)
+                .await?;
+            match (batch.results.into_iter().next(), batch.errors.is_empty()) {
+                (Some(told), _) => found.push((told, vec![name.to_owned()])),
+                (None, false) => {}
+                (None, true) => {
+                    let why = format!("nothing tells whether there is a record `{name}`");
+                    return Err(self.unavailable(&why));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Asks for so many records as one request takes. Errors: the answer is not whole, or tells of
+    /// other things than of records that are not there.
+    async fn read_batch(
+        &self,
+        layout: &Layout,
+        id_property: Option<&str>,
+        asked: &[&str],
+        properties: &[&str],
+    ) -> Result<Batch, SystemError> {
         let mut body = json!({
             "properties": properties, "propertiesWithHistory": [], "inputs": ids_json(asked),
         });
@@ -238,33 +296,9 @@ impl HubSpotDestination {
         if let Some(error) = batch.errors.iter().find(|error| !is_missing(error)) {
             return Err(self.unreadable(DOING, &error.to_string()));
         }
-        let missing: BTreeSet<String> = batch
-            .errors
-            .iter()
-            .flat_map(|error| &error.ids)
-            .map(|id| id.to_lowercase())
-            .collect();
-        let found: Vec<Read> = batch
-            .results
-            .into_iter()
-            .map(|told| {
-                let names = names_of(&told, id_property);
-                let led = asked
-                    .iter()
-                    .filter(|asked| names.contains(&asked.to_lowercase()));
-                let led = led.map(|asked| (*asked).to_owned()).collect();
-                (told, led)
-            })
-            .collect();
-        let is_known = |asked: &str| {
-            missing.contains(&asked.to_lowercase())
-                || found
-                    .iter()
-                    .any(|(_, led)| led.iter().any(|name| name == asked))
-        };
-        match asked.iter().all(|asked| is_known(asked)) && batch.is_complete {
-            true => Ok(found),
-            false => Err(self.unavailable("an answer leaves out records that were asked for")),
+        match batch.is_complete {
+            true => Ok(batch),
+            false => Err(self.unavailable("an answer is not complete")),
         }
     }
 

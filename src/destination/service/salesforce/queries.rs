@@ -2,7 +2,7 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::values::soql;
+use super::values::{is_possible, soql};
 use crate::domain::layout::{Layout, LayoutField};
 
 /// Bytes of a request's URL, a little below the 16 384 that the host takes: its own name counts too.
@@ -26,8 +26,9 @@ fn encoded_len(text: &str) -> usize {
     utf8_percent_encode(text, PLAIN).map(str::len).sum()
 }
 
-/// The paths of the queries that find the records with these keys, and what each of them asks for:
-/// the keys' positions. `base` is the path of the query resource.
+/// The paths of the queries that find the records with these keys. One that no record can have is
+/// left out: a single one would have its whole query refused. `base` is the path of the query
+/// resource.
 pub(super) fn look_ups(
     base: &str,
     layout: &Layout,
@@ -37,7 +38,14 @@ pub(super) fn look_ups(
     let key: Vec<&LayoutField> = layout.key_fields().collect();
     let object = layout.object.path.join(".");
     let head = format!("SELECT {} FROM {object} WHERE ", fields.join(","));
-    let terms = keys.iter().map(|key_values| term(&key, key_values));
+    let is_possible = |values: &&Vec<String>| {
+        let mut parts = key.iter().zip(values.iter());
+        parts.all(|(field, value)| is_possible(field, value))
+    };
+    let terms = keys
+        .iter()
+        .filter(is_possible)
+        .map(|key_values| term(&key, key_values));
     let (open, between, close) = match key.as_slice() {
         [only] => (format!("{} IN (", only.column.name), ",", ")"),
         _ => (String::new(), " OR ", ""),

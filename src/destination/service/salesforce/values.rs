@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 
 use super::super::values::{boolean, instant, members, micros, plain, stored, text};
-use super::answers::{same_id, short_id};
+use super::answers::{is_id, same_id, short_id};
 use crate::domain::decimal::Decimal;
 use crate::domain::layout::LayoutField;
 use crate::domain::object::ObjectColumn;
@@ -78,6 +78,12 @@ pub(super) fn key_form(field: &LayoutField, part: &str) -> String {
         Kind::Boolean => boolean(part).to_owned(),
         Kind::Date | Kind::Uuid | Kind::Json => part.to_owned(),
     }
+}
+
+/// Whether any record can have such a key: no other text than an id stands where one is asked for.
+/// Source: SOQL answers it with `INVALID_QUERY_FILTER_OPERATOR: invalid ID field`.
+pub(super) fn is_possible(field: &LayoutField, part: &str) -> bool {
+    Nature::of(&field.column) != Nature::Id || is_id(part)
 }
 
 /// As [`key_form`], of a value by which a reference finds its record: e-mail addresses are kept in
