@@ -396,6 +396,27 @@ fn rows_are_found_by_filters_keys_and_pages() {
 }
 
 #[test]
+fn what_a_query_asks_that_is_not_known_is_refused_and_never_left_out() {
+    let practice = Practice::start("", "");
+    for path in [
+        "accounts?$apply=aggregate($count%20as%20n)",
+        "accounts?fetchXml=%3Cfetch/%3E",
+        "accounts?$skip=1",
+        "EntityDefinitions(LogicalName='account')?$expand=Attributes",
+        "EntityDefinitions?$expand=Keys",
+    ] {
+        let refused = practice.get(path);
+        let option = path
+            .split(['?', '='])
+            .find(|part| refused.text.contains(part));
+        assert!(
+            refused.status == 501 && option.is_some(),
+            "{path}: {refused:?}"
+        );
+    }
+}
+
+#[test]
 fn an_update_makes_what_is_not_there_unless_it_is_kept_from_it() {
     let practice = Practice::start("", "");
     let absent = "accounts(00000000-0000-4000-8000-0000000000ff)";

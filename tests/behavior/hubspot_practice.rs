@@ -387,6 +387,21 @@ fn a_search_is_behind_counts_what_is_gone_and_shows_what_no_longer_fits() {
 }
 
 #[test]
+fn a_list_shows_what_is_archived_only_to_who_asks_for_it() {
+    let (_place, portal) = portal("");
+    let of = |query: &str| {
+        let listed = portal.ask("GET", &format!("{COMPANIES}?{query}"), &Value::Null);
+        ids(&listed)
+    };
+    let (before, gone) = (of("limit=100"), of("limit=100&archived=true"));
+    let first = before.first().expect("a company");
+    let path = format!("{COMPANIES}/{first}");
+    assert_eq!(portal.ask("DELETE", &path, &Value::Null).status, 204);
+    assert_eq!(of("limit=100"), before[1..]);
+    assert!(!gone.contains(first) && of("limit=100&archived=true").contains(first));
+}
+
+#[test]
 fn limits_count_down_and_say_which_one_was_crossed() {
     let (_place, portal) = portal("[portal]\nten_seconds_calls = 4\ndaily_calls = 100\n");
     let read = || portal.ask("GET", COMPANIES, &Value::Null);

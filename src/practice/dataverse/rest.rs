@@ -283,6 +283,7 @@ impl Environment {
         let told = |value: Value| Ok(Answer::text(200, JSON, value.to_string()));
         let path = call.path();
         let rest = path.get(3..).unwrap_or_default();
+        expect_known_options(call, rest)?;
         match (call.method, rest) {
             (Verb::Get, ["WhoAmI"]) => told(self.who_am_i()),
             (Verb::Get, [first, ..]) if first.starts_with("EntityDefinitions") => {
@@ -534,4 +535,41 @@ fn entity_url(call: &Call, definition: &Definition, key: &str) -> String {
         "{scheme}://{host}/api/data/{version}/{}({key})",
         definition.set
     )
+}
+
+/// What a query may say. Another answer than the one that was asked for would pass for it.
+const OPTIONS: [&str; 7] = [
+    "$select",
+    "$filter",
+    "$top",
+    "$count",
+    "$orderby",
+    "$expand",
+    "$skiptoken",
+];
+
+/// Queries that say otherwise what is asked for.
+const OTHER_QUERIES: [&str; 3] = ["fetchXml", "savedQuery", "userQuery"];
+
+/// Errors: the stand-in does not know an option of a query.
+fn expect_known_options(call: &Call, rest: &[&str]) -> Result<(), ODataError> {
+    let is_described = |option: &str| {
+        let definition = rest
+            .first()
+            .is_some_and(|first| first.starts_with("EntityDefinitions"));
+        option == "$expand" && definition && rest.len() < 3
+    };
+    let is_unknown = |option: &str| {
+        let is_option = option.starts_with('$') || OTHER_QUERIES.contains(&option);
+        is_option && (!OPTIONS.contains(&option) || is_described(option))
+    };
+    let names = call.query.iter().map(|(name, _)| name.as_str());
+    match names.into_iter().find(|name| is_unknown(name)) {
+        Some(unknown) => Err(ODataError::new(
+            501,
+            "0x80060888",
+            format!("This practice does not know the query option '{unknown}'."),
+        )),
+        None => Ok(()),
+    }
 }

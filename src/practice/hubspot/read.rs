@@ -186,7 +186,8 @@ impl Portal {
         let after: u64 = number(call, "after").unwrap_or_default();
         let limit = number(call, "limit").unwrap_or(10).clamp(1, PAGE_MAX);
         let records = self.at(place).records();
-        let mut live = records.filter(|(id, record)| *id > after && !record.archived);
+        let archived = call.parameter("archived") == Some("true");
+        let mut live = records.filter(|(id, record)| *id > after && record.archived == archived);
         let wanted = asked_for(call);
         let page: Vec<(u64, Value)> = live
             .by_ref()
