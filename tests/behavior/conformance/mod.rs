@@ -63,6 +63,7 @@ enum Row {
     Parked,
     Killed,
     AnswerLost,
+    ThousandCreated,
     SessionEnded,
     Busy,
     BrokenAnswers,

@@ -10,7 +10,7 @@ const PAGE: &str = "docs/destinations.md";
 const WRITE: &str = "WRITEBACK_WRITE_PAGES";
 
 /// What is told of each row.
-pub(super) const ROWS: [(Row, &str); 44] = [
+pub(super) const ROWS: [(Row, &str); 45] = [
     (
         Row::UpdateOnly,
         "only rows that are there are updated; another key creates nothing",
@@ -123,6 +123,10 @@ pub(super) const ROWS: [(Row, &str); 44] = [
     (
         Row::AnswerLost,
         "the answer to a create is lost; nothing is created twice",
+    ),
+    (
+        Row::ThousandCreated,
+        "a thousand rows are created while answers are lost and the run is killed: there are a thousand",
     ),
     (
         Row::SessionEnded,

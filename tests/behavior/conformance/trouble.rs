@@ -14,6 +14,10 @@ pub(super) const CHAPTER: Chapter = Chapter {
             what_is_created_without_an_answer_is_created_once,
             |subject| setting_is_asked_for(subject, "host = '127.0.0.1'"),
         ),
+        Story::of(
+            &[Row::ThousandCreated],
+            a_thousand_creates_give_a_thousand_rows,
+        ),
         Story::unless_refused(&[Row::SessionEnded], a_session_is_begun_anew, |subject| {
             setting_is_asked_for(subject, "user = 'ada'")
         }),
@@ -39,7 +43,8 @@ fn creating_ground(subject: &'static Subject, rows: usize, batch_size: usize) ->
 }
 
 fn new_rows(count: usize) -> Vec<String> {
-    (0..count).map(|row| format!("N{row:03},{row}")).collect()
+    let row = |row: usize| format!("N{row:03},{}", row % 100);
+    (0..count).map(row).collect()
 }
 
 /// Panics: unless each of so many new rows is there, once.
@@ -80,6 +85,30 @@ fn what_is_created_without_an_answer_is_created_once(subject: &'static Subject) 
     };
     assert_eq!(run.json()["status"], "succeeded", "{}: {run}", subject.name);
     expect_created_once(&ground, 60, &run);
+}
+
+/// Changes of state behind which a run dies, one time after the other: at random, and the same ones
+/// each time.
+const DEATHS: [&str; 6] = ["23", "61", "8", "97", "40", "5"];
+
+fn a_thousand_creates_give_a_thousand_rows(subject: &'static Subject) {
+    let ground = creating_ground(subject, 1000, 20);
+    let is_service = matches!(subject.kind, Kind::Service(_));
+    let faults = "seed=4,drop_after=5%,500_after=1%,drop_before=1%";
+    let served = is_service.then(|| ground.serve(faults));
+    let mut deaths = 0;
+    for death in DEATHS {
+        let run = ground
+            .place
+            .command_with(&["run", "job", "--json"], &[("WRITEBACK_ABORT_AT", death)]);
+        deaths += usize::from(run.stderr.contains("dies here"));
+    }
+    assert!(deaths > 3, "{}: it died {deaths} times", subject.name);
+    let run = ground.place.run_with_retries(8);
+    assert_eq!(run.json()["status"], "succeeded", "{}: {run}", subject.name);
+    assert_eq!(run.run(), 1, "it is the same run: {run}");
+    drop(served);
+    expect_created_once(&ground, 1000, &run);
 }
 
 /// A run whose connection for writing is cut here.
