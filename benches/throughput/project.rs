@@ -63,6 +63,9 @@ pub(crate) struct Counts {
     read: u64,
     pub(crate) updated: u64,
     unchanged: u64,
+    /// Without what comes before the first record; a preview tells of none.
+    #[serde(default)]
+    pub(crate) seconds: f64,
     /// Calls of a web API; a database has none.
     pub(crate) calls: Option<u32>,
 }
