@@ -274,6 +274,21 @@ pub(crate) enum AnyDestination {
 }
 
 impl AnyDestination {
+    /// Writes from now on as the connection says, whatever the one said that it was made for: several
+    /// write-backs share one.
+    pub(crate) fn follow(&mut self, connection: &Connection) {
+        if let (Self::Service(service), Some(settings)) = (self, connection.system.service()) {
+            service.follow(settings);
+        }
+    }
+
+    /// Has objects described that are going to be asked about, side by side, where asking takes long.
+    pub(crate) async fn foresee(&self, names: &[ObjectName]) {
+        if let Self::Service(service) = self {
+            service.foresee(names).await;
+        }
+    }
+
     /// The object with those of its columns that are told only to whoever names them. What is not
     /// there stays away.
     pub(crate) async fn completed(

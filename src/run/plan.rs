@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use chrono::DateTime;
+use futures_util::future::join_all;
 use polars::prelude::DataFrame;
 
 use crate::config::Project;
@@ -38,7 +39,7 @@ use crate::run::dependents;
 use crate::run::mirror;
 use crate::run::prepared::{self, Home};
 use crate::run::push::{Assignment, CanaryRule, Contents};
-use crate::run::references::{self, Met};
+use crate::run::references::{self, Met, Unmet};
 use crate::run::sight::IdPlace;
 use crate::run::snapshot::{DeliveredRecords, Recollection, Snapshot, SnapshotOf};
 use crate::run::swap::Swap;
@@ -625,11 +626,13 @@ async fn plan_all(
             .iter()
             .map(|write_back| write_back.destination.clone())
             .collect(),
+        services: HashMap::new(),
         destinations: HashMap::new(),
         absent: Vec::new(),
         made_by: BTreeMap::new(),
         problems: Vec::new(),
     };
+    planner.meet_services(&chosen).await;
     let mut plans = Vec::new();
     for write_back in chosen {
         plans.extend(planner.plan(write_back).await);
@@ -696,6 +699,8 @@ struct Planner<'a> {
     sources: Sources,
     /// Names of the connections that the job writes through.
     written: HashSet<String>,
+    /// Connections to web APIs that no write-back has used yet.
+    services: HashMap<String, Result<AnyDestination, SystemError>>,
     /// One connection each, however many write-backs use it; `None` if it could not be made.
     destinations: HashMap<String, Option<AnyDestination>>,
     /// Write-backs whose connection could not be made.
@@ -706,6 +711,35 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
+    /// Connects to all web APIs at once, and has described at once what the files name there: each
+    /// answer takes a while.
+    async fn meet_services(&mut self, chosen: &[&WriteBack]) {
+        let mut named: Vec<(Connection, Vec<ObjectName>)> = Vec::new();
+        for write_back in chosen {
+            let destination = self.project.connections.get(&write_back.destination);
+            let service = destination.filter(|destination| destination.system.service().is_some());
+            let Some(service) = service else {
+                continue;
+            };
+            let objects = named_objects(write_back);
+            match named
+                .iter_mut()
+                .find(|(known, _)| known.name == service.name)
+            {
+                Some((_, known)) => known.extend(objects),
+                None => named.push((with_options(service.clone(), write_back), objects)),
+            }
+        }
+        let met = named.iter().map(async |(connection, objects)| {
+            let destination = AnyDestination::connect(connection).await?;
+            destination.foresee(objects).await;
+            Ok(destination)
+        });
+        let met = join_all(met).await;
+        let names = named.iter().map(|(connection, _)| connection.name.clone());
+        self.services = names.zip(met).collect();
+    }
+
     async fn plan(&mut self, write_back: &WriteBack) -> Option<Plan> {
         let source = self.connection(&write_back.source, &write_back.location)?;
         let destination = self.connection(&write_back.destination, &write_back.location)?;
@@ -940,7 +974,11 @@ impl Planner<'_> {
         connection: &Connection,
     ) -> Option<Object> {
         if !self.destinations.contains_key(&connection.name) {
-            let connected = match AnyDestination::connect(connection).await {
+            let connected = match self.services.remove(&connection.name) {
+                Some(met) => met,
+                None => AnyDestination::connect(connection).await,
+            };
+            let connected = match connected {
                 Ok(destination) => Some(destination),
                 Err(error) => {
                     self.absent.push(Absent {
@@ -959,6 +997,7 @@ impl Planner<'_> {
             });
         }
         let destination = self.destinations.get_mut(&connection.name)?.as_mut()?;
+        destination.follow(connection);
         let fields = write_back.fields.iter();
         let named: Vec<&str> = fields.map(|field| field.column.text.as_str()).collect();
         let described = match destination.describe(name).await {
@@ -1003,8 +1042,21 @@ impl Planner<'_> {
         let destination = self.destinations.get_mut(&connection.name)?.as_mut()?;
         match references::meet(write_back, object, destination, zones).await {
             Ok(met) => Some(met),
-            Err(problems) => {
+            Err(Unmet {
+                problems,
+                met,
+                fields,
+            }) => {
                 self.problems.extend(problems);
+                // What else is wrong is told along, where no other object has a part in it.
+                if write_back.creation.is_none() && write_back.way.is_none() {
+                    let (referrals, facts) = (&met.referrals, self.facts);
+                    let write_back = &met.write_back;
+                    let others = Mapping::mistakes_beside(
+                        &fields, write_back, object, referrals, zones, facts,
+                    );
+                    self.problems.extend(others);
+                }
                 None
             }
         }
@@ -1193,6 +1245,22 @@ fn lost_keys(write_back: &WriteBack, destination: &Connection, layout: &Layout) 
         Problem::warning(write_back.table_location.clone(), message).hint(hint)
     };
     layout.key_fields().filter(is_lost).map(warning).collect()
+}
+
+/// The objects that a write-back names in so many words.
+fn named_objects(write_back: &WriteBack) -> Vec<ObjectName> {
+    let about = write_back.creation.as_ref();
+    let about = about.and_then(|creation| creation.about.as_ref());
+    let references = write_back
+        .fields
+        .iter()
+        .filter_map(|field| field.reference.as_ref());
+    let referred = references.filter_map(|reference| reference.refers_to.as_ref());
+    std::iter::once(&write_back.table)
+        .chain(about.map(|about| &about.table))
+        .chain(referred.map(|(name, _, _)| name))
+        .cloned()
+        .collect()
 }
 
 /// A connection that writes as the write-back says.

@@ -20,7 +20,7 @@ use tokio::task::{JoinSet, block_in_place};
 
 use crate::destination::service::salesforce::bulk::JOB_RECORDS_MAX;
 use crate::domain::canary::Canary;
-use crate::domain::connection::Connection;
+use crate::domain::connection::{Connection, System};
 use crate::domain::layout::Layout;
 use crate::domain::mapping::{Mapping, RunFacts};
 use crate::domain::outcome::{Outcome, Rejection, Tally};
@@ -331,7 +331,7 @@ impl Push<'_> {
     }
 
     fn start_writers_of(&self, context: WriterContext) -> (mpsc::Sender<Batch>, Writers) {
-        let writer_count = self.assignment.destination.limits.writers;
+        let writer_count = writers_at_work(self.assignment.destination);
         let (queue, receiver) = mpsc::channel(writer_count);
         (queue, Writers::start(writer_count, context, receiver))
     }
@@ -425,6 +425,20 @@ const ACCEPTED: &str =
 pub(super) fn identities(contents: Contents<'_>, records: &DataFrame) -> Identities {
     let identities = Identities::of(records, contents.key_columns());
     identities.expect(ACCEPTED)
+}
+
+/// Writers of a connection. Those of a web API share its requests in flight, and each has files to
+/// keep between two of its own: some more of them see to it that there always is a request to send.
+fn writers_at_work(destination: &Connection) -> usize {
+    let writers = destination.limits.writers;
+    match destination.system {
+        System::Service(_) => writers + writers / 2,
+        System::Sqlite(_)
+        | System::Postgres(_)
+        | System::Mysql(_)
+        | System::Files(_)
+        | System::Adbc(_) => writers,
+    }
 }
 
 /// Cuts partitions into batches, around what earlier processes have done.

@@ -1,5 +1,7 @@
 //! Where the references of a write-back lead: all of it is known before the first record is read.
 
+use std::collections::BTreeSet;
+
 use crate::destination::AnyDestination;
 use crate::destination::seam::Destination;
 use crate::domain::condition::Condition;
@@ -23,20 +25,30 @@ pub(super) struct Met {
     pub(super) referrals: Referrals,
 }
 
+/// A write-back some of whose references lead nowhere.
+pub(super) struct Unmet {
+    /// All mistakes about references; of other fields nothing is said.
+    pub(super) problems: Vec<Problem>,
+    /// As far as it was met.
+    pub(super) met: Met,
+    /// Positions of the fields whose references were not.
+    pub(super) fields: BTreeSet<usize>,
+}
+
 /// Meets the references of a write-back, and what its rows must hold, with the destination.
-/// Errors: all mistakes; of other fields nothing is said.
 pub(super) async fn meet(
     write_back: &WriteBack,
     object: &Object,
     destination: &mut AnyDestination,
     zones: Zones,
-) -> Result<(Met, Vec<Problem>), Vec<Problem>> {
+) -> Result<(Met, Vec<Problem>), Unmet> {
     let mut meeting = Meeting::new(object, destination, zones);
     let mut met = Met {
         write_back: write_back.clone(),
         referrals: Referrals::default(),
     };
     let key = write_back.key_fields();
+    let mut unmet = BTreeSet::new();
     for (position, field) in met.write_back.fields.iter_mut().enumerate() {
         let column = known_column(object, &field.column);
         if let Some(column) = column {
@@ -51,15 +63,23 @@ pub(super) async fn meet(
         }
         if key.contains(&position) {
             meeting.refuse_key(field);
+            unmet.insert(position);
         } else if let Some(referral) = meeting.referral(field, is_path).await {
             field.column = exactly(&referral.column.name);
             met.referrals.by_field.insert(position, referral);
+        } else if column.is_some() || is_path {
+            unmet.insert(position);
         }
     }
     met.referrals.only_where = meeting.own_demands(write_back);
-    match has_mistake(&meeting.problems) {
-        true => Err(meeting.problems),
-        false => Ok((met, meeting.problems)),
+    let problems = meeting.problems;
+    match has_mistake(&problems) {
+        true => Err(Unmet {
+            problems,
+            met,
+            fields: unmet,
+        }),
+        false => Ok((met, problems)),
     }
 }
 

@@ -550,6 +550,30 @@ fn custom_logic_is_passed_over_where_the_file_says_so_and_the_user_may() {
         check.stderr.contains("prvBypassCustomBusinessLogic"),
         "{check}"
     );
+
+    // The same, where another write-back of the job does not ask for it.
+    let fields = |name: &str, field: &str, ignored: &str| {
+        let settings = format!("schema = 'sql/scores.sql'\nignore = [{ignored}]");
+        write_back(
+            name,
+            "account",
+            &settings,
+            &format!("cr_customerid = 'id'\n{field}"),
+        )
+    };
+    let plain = fields("scores", "cr_healthscore = 'score'", "'risk', 'note'");
+    let bypassing = fields("notes", "cr_healthnote = 'note'", "'score', 'risk'");
+    let options = "\n[write_back.dataverse]\nbypass_business_logic = ['CustomSync']\n";
+    for job in [
+        format!("{plain}{bypassing}{options}"),
+        format!("{bypassing}{options}{plain}"),
+    ] {
+        place.file("schedules/job.toml", &job);
+        let check = place.command(&["check", "job"]);
+        assert_eq!(check.code, 2, "{check}");
+        let told = check.stderr.matches("prvBypassCustomBusinessLogic").count();
+        assert_eq!(told, 1, "of the one that asks for it: {check}");
+    }
 }
 
 /// Between the look-up and the write, so that only the ETag can tell.

@@ -196,6 +196,28 @@ fn one_record_is_tried_with_its_owner_looked_up() {
 }
 
 #[test]
+fn a_mistaken_reference_hides_no_mistake_of_another_field() {
+    for server in Server::ALL {
+        let place = place(server, OWNER, SOURCE);
+        let owner = OWNER.replace("email", "emial");
+        place.job(
+            "matching = 'upsert'",
+            &format!("id = 'id'\nscroe = 'score'\n{owner}"),
+        );
+        let check = place.command(&["check", "job"]);
+        assert_eq!(check.code, 2, "on {server}: {check}");
+        for part in [
+            "job `job` has 2 problems",
+            "column `emial` is not in",
+            "column `scroe` is not in",
+            "did you mean `score`?",
+        ] {
+            assert!(check.stderr.contains(part), "{part} on {server}: {check}");
+        }
+    }
+}
+
+#[test]
 fn check_tells_of_references_that_lead_nowhere_all_at_once() {
     for server in Server::ALL {
         let place = place(
@@ -427,10 +449,10 @@ fn ten_thousand_records_with_fifty_owners_take_one_look_up_of_owners() {
     let without =
         used("Customer_Id__c = 'id'\nHealth_Score__c = 'score'\nHealth_Note__c = 'owner'");
     let with = used(ORG_FIELDS);
-    // Two describes, of the user and of what leads to it, and the one look-up.
+    // The description of the user, and the one look-up.
     assert_eq!(
         with - without,
-        3,
+        2,
         "{with} calls and {without} without owners"
     );
 }

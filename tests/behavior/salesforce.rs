@@ -105,6 +105,35 @@ fn check_tells_of_the_org() {
 }
 
 #[test]
+fn an_object_is_described_once_however_many_write_backs_and_fields_lead_to_it() {
+    let place = place("", "id,score,risk,note\nC-1,11.25,low,usr@x.example\n");
+    let schema = "schema = 'sql/scores.sql'\n";
+    let first = "ignore = ['risk', 'note']";
+    let second = "ignore = ['score', 'risk']";
+    let owner = "{ column = 'note', refers_to = 'User.Email', not_found = 'keep' }";
+    let job = [
+        write_back(
+            "scores",
+            "Account",
+            &format!("{schema}{first}"),
+            "Customer_Id__c = 'id'\nHealth_Score__c = 'score'",
+        ),
+        write_back(
+            "owners",
+            "Account",
+            &format!("{schema}{second}"),
+            &format!("Customer_Id__c = 'id'\nOwnerId = {owner}"),
+        ),
+    ];
+    place.file("schedules/job.toml", &job.concat());
+    let served = Served::among(&place, "");
+    let run = place.run();
+    assert_eq!(run.code, 0, "{run}");
+    let counts = served.counts();
+    assert_eq!(counts["calls"]["describe"], 2, "{counts}");
+}
+
+#[test]
 fn ten_thousand_updates_take_as_few_calls_as_they_can() {
     let mut accounts = String::from("Id,Name,Customer_Id__c,Strategic__c\n");
     let mut scores = String::from("id,score,risk,note\n");

@@ -5,6 +5,7 @@
 mod access;
 pub(crate) mod bullhorn;
 pub(crate) mod dataverse;
+mod descriptions;
 #[cfg(test)]
 mod garbled;
 pub(crate) mod hubspot;
@@ -16,12 +17,13 @@ pub(crate) mod seam;
 mod token;
 mod values;
 
+use futures_util::future::join_all;
 use polars::prelude::{DataFrame, Series};
 
 use self::seam::{Abilities, Reply, Service, ServiceWrite};
 use super::seam::{Destination, LookUp, LookedUp};
 use crate::domain::before::Before;
-use crate::domain::connection::{Connection, ServiceKind};
+use crate::domain::connection::{Connection, ServiceKind, ServiceSettings};
 use crate::domain::error::SystemError;
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::object::{Object, ObjectColumn, ObjectName};
@@ -52,6 +54,23 @@ impl AnyService {
     /// The system's own description of an object, as it is.
     pub(crate) async fn describe_text(&self, name: &str) -> Result<String, SystemError> {
         whichever!(self, service => service.describe_text(name).await)
+    }
+
+    /// As [`super::AnyDestination::follow`].
+    pub(super) fn follow(&mut self, settings: &ServiceSettings) {
+        match self {
+            Self::Salesforce(service) => service.follow(settings),
+            Self::Dataverse(service) => service.follow(settings),
+            Self::Bullhorn(_) | Self::HubSpot(_) => {}
+        }
+    }
+
+    /// As [`super::AnyDestination::foresee`]. What cannot be described is told when it is asked for.
+    pub(super) async fn foresee(&self, names: &[ObjectName]) {
+        let described = names.iter().map(async |name| {
+            whichever!(self, service => drop(service.describe(name).await));
+        });
+        join_all(described).await;
     }
 
     /// As [`super::AnyDestination::completed`].

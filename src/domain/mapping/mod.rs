@@ -9,6 +9,8 @@ mod tests;
 pub(crate) use super::method::RunFacts;
 pub(crate) use plan::literal_value;
 
+use std::collections::BTreeSet;
+
 use polars::prelude::{
     Column, DataFrame, DataType, IntoColumn, IntoSeries, PolarsResult, Scalar, Series,
     StringChunked,
@@ -155,6 +157,20 @@ impl Mapping {
         facts: &RunFacts,
     ) -> Result<(Layout, Self, Vec<Problem>), Vec<Problem>> {
         plan::Planner::new(write_back, object, about, referrals, zones, facts).plan()
+    }
+
+    /// What is wrong with a write-back beside the fields at these positions, whose references lead
+    /// nowhere, and what follows from these.
+    pub(crate) fn mistakes_beside(
+        unmet: &BTreeSet<usize>,
+        write_back: &WriteBack,
+        object: &Object,
+        referrals: &Referrals,
+        zones: Zones,
+        facts: &RunFacts,
+    ) -> Vec<Problem> {
+        let planner = plan::Planner::new(write_back, object, None, referrals, zones, facts);
+        planner.beside(unmet).plan().err().unwrap_or_default()
     }
 
     /// The rows that fields name: what [`Mapping::fill`] is to be given.

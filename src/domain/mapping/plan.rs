@@ -1,7 +1,7 @@
 //! Meeting a write-back with its object: everything that can be known before the first record is
 //! pulled.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use polars::prelude::{ChunkFullNull, NamedFrom, Scalar, Series, StringChunked};
 
@@ -37,6 +37,8 @@ pub(super) struct Planner<'a> {
     facts: &'a RunFacts,
     /// Positions in the write-back's fields of the match key.
     key: Vec<usize>,
+    /// Positions of fields about which all is said.
+    unmet: BTreeSet<usize>,
     problems: Vec<Problem>,
 }
 
@@ -57,8 +59,15 @@ impl<'a> Planner<'a> {
             zones,
             facts,
             key: write_back.key_fields(),
+            unmet: BTreeSet::new(),
             problems: Vec::new(),
         }
+    }
+
+    /// Says nothing more of these fields, nor of what follows from them.
+    pub(super) fn beside(self, unmet: &BTreeSet<usize>) -> Self {
+        let unmet = unmet.clone();
+        Self { unmet, ..self }
     }
 
     pub(super) fn plan(mut self) -> Result<(Layout, Mapping, Vec<Problem>), Vec<Problem>> {
@@ -67,6 +76,9 @@ impl<'a> Planner<'a> {
         let mut fields = Vec::with_capacity(columns.len());
         let mut routes = Vec::with_capacity(columns.len());
         for (position, column) in columns.iter().enumerate() {
+            if self.unmet.contains(&position) {
+                continue;
+            }
             if let (Some(field), Some(column)) = (self.write_back.fields.get(position), column) {
                 let is_key = self.key.contains(&position);
                 self.check_rights(field, column, is_key);
@@ -94,7 +106,7 @@ impl<'a> Planner<'a> {
         };
         // Where a column is unknown, the layout has holes, and what follows from it is not to be
         // told.
-        if columns.iter().all(Option::is_some) {
+        if self.unmet.is_empty() && columns.iter().all(Option::is_some) {
             self.check_index(&layout);
             self.check_doubles(&layout);
         }
@@ -226,9 +238,17 @@ impl<'a> Planner<'a> {
 
     /// The object's column of each field, where there is one and no field before it has it.
     fn resolve_columns(&mut self) -> Vec<Option<&'a ObjectColumn>> {
+        let object = self.object;
         let mut first_fields: HashMap<&str, &Field> = HashMap::new();
         let mut columns = Vec::with_capacity(self.write_back.fields.len());
-        for field in &self.write_back.fields {
+        for (position, field) in self.write_back.fields.iter().enumerate() {
+            if self.unmet.contains(&position) {
+                let names = || object.columns.iter().map(|column| column.name.as_str());
+                let name = resolve_name(&field.column, names()).ok();
+                let known = object.columns.iter();
+                columns.push(name.and_then(|name| known.clone().find(|one| one.name == name)));
+                continue;
+            }
             let column = self.resolve_column(field).filter(|column| {
                 let first = first_fields.get(column.name.as_str()).copied();
                 if let Some(first) = first {

@@ -25,6 +25,7 @@ use self::describe::Described;
 use self::knowledge::Corporation;
 use self::manner::BullhornManner;
 use super::access::{Sessions, live_access};
+use super::descriptions::Descriptions;
 use super::seam::{Abilities, Reply, Service, ServiceWrite};
 use crate::destination::seam::RowId;
 use crate::domain::connection::{Auth, Connection, Secret, ServiceSettings};
@@ -60,6 +61,7 @@ pub(crate) struct BullhornDestination {
     corporation: Corporation,
     /// Where the days of date-only fields begin.
     timezone: Option<Tz>,
+    descriptions: Descriptions<Described>,
     /// What the records that were looked up last hold.
     held: BTreeMap<RowId, HeldTexts>,
 }
@@ -85,6 +87,7 @@ impl BullhornDestination {
             session,
             corporation,
             timezone: connection.timezone,
+            descriptions: Descriptions::default(),
             held: BTreeMap::new(),
         };
         destination.expect_account(settings)?;
@@ -209,26 +212,20 @@ impl BullhornDestination {
         })
     }
 
-    /// An entity, asked for once.
+    /// An entity as this process has it described.
     async fn described(&self, name: &str) -> Result<Arc<Described>, SystemError> {
         let manner = &self.session.manner;
-        if let Some(known) = manner.known(|known| known.described.get(name).cloned()) {
-            return Ok(known);
+        match manner.known(|known| known.described.get(name).cloned()) {
+            Some(known) => Ok(known),
+            None => self.described_anew(name).await,
         }
-        let text = self.describe_text(name).await?;
-        let described = serde_json::from_str::<Described>(&text);
-        let mut described = described.map_err(|source| SystemError::Failed {
-            connection: self.session.connection().to_owned(),
-            doing: format!("describing `{name}`"),
-            source: source.into(),
-            hint: None,
-        })?;
-        described.entitlements = self
-            .asked(&format!("/entitlements/{}", encoded(name)))
-            .await?;
-        self.restrict(&mut described).await?;
-        let described = Arc::new(described);
-        manner.known(|known| {
+    }
+
+    /// An entity as it is described now.
+    async fn described_anew(&self, name: &str) -> Result<Arc<Described>, SystemError> {
+        let ask = async || self.ask_about(name).await.map(Arc::new);
+        let described = self.descriptions.once(name, ask).await?;
+        self.session.manner.known(|known| {
             known
                 .described
                 .insert(name.to_owned(), Arc::clone(&described))
@@ -236,18 +233,39 @@ impl BullhornDestination {
         Ok(described)
     }
 
-    /// Lets fields have the values only that the corporation has lists of.
-    async fn restrict(&self, described: &mut Described) -> Result<(), SystemError> {
-        let (setting, field) = match described.entity.as_str() {
+    /// What is told of an entity, and what the user may do with it.
+    async fn ask_about(&self, name: &str) -> Result<Described, SystemError> {
+        let entitlements = format!("/entitlements/{}", encoded(name));
+        let (text, entitlements, listed) = tokio::join!(
+            self.describe_text(name),
+            self.asked(&entitlements),
+            self.listed(name)
+        );
+        let described = serde_json::from_str::<Described>(&text?);
+        let mut described = described.map_err(|source| SystemError::Failed {
+            connection: self.session.connection().to_owned(),
+            doing: format!("describing `{name}`"),
+            source: source.into(),
+            hint: None,
+        })?;
+        described.entitlements = entitlements?;
+        if let Some((field, values)) = listed? {
+            described.restrict(field, &values);
+        }
+        Ok(described)
+    }
+
+    /// The field of an entity that takes only the values of which the corporation has a list.
+    async fn listed(&self, entity: &str) -> Result<Option<(&str, Vec<String>)>, SystemError> {
+        let (setting, field) = match entity {
             "Note" => ("commentActionList", "action"),
             "JobSubmission" => ("jobResponseStatusList", "status"),
-            _ => return Ok(()),
+            _ => return Ok(None),
         };
         let path = format!("/settings/{setting}");
         let listed: Option<BTreeMap<String, Vec<String>>> = self.asked(&path).await?;
         let listed = listed.and_then(|listed| listed.get(setting).cloned());
-        described.restrict(field, &listed.unwrap_or_default());
-        Ok(())
+        Ok(Some((field, listed.unwrap_or_default())))
     }
 
     /// As [`crate::destination::AnyDestination::values_seen`].
@@ -273,14 +291,14 @@ impl BullhornDestination {
     }
 
     /// As [`crate::destination::seam::Destination::describe`].
-    pub(super) async fn describe(&mut self, name: &ObjectName) -> Result<Object, SystemError> {
+    pub(super) async fn describe(&self, name: &ObjectName) -> Result<Object, SystemError> {
         let [part] = name.parts.as_slice() else {
             return Err(SystemError::NotFound {
                 what: format!("entity `{name}` of `{}`", self.session.connection()),
                 hint: Some("write the entity's name alone: `table = \"Candidate\"`".to_owned()),
             });
         };
-        let described = self.described(&part.text).await?;
+        let described = self.described_anew(&part.text).await?;
         Ok(described.object(self.timezone))
     }
 
@@ -327,7 +345,7 @@ fn entity_of(layout: &Layout) -> &str {
 impl BullhornDestination {
     /// As [`crate::destination::seam::Destination::references`].
     pub(super) async fn references(
-        &mut self,
+        &self,
         object: &Object,
     ) -> Result<Vec<ReferenceColumn>, SystemError> {
         let name = object.path.last().map_or("", String::as_str);

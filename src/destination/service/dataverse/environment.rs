@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::future::join_all;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 
 use super::super::report::{AccountReport, Version};
 use super::DataverseDestination;
@@ -26,7 +28,7 @@ struct Listed<T> {
     value: Vec<T>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct NamedTable {
     pub(super) logical_name: String,
@@ -83,6 +85,14 @@ struct RolePrivileges {
 struct RolePrivilege {
     #[serde(default)]
     privilege_name: Option<String>,
+}
+
+/// What one connection has asked for that is no table's own.
+#[derive(Debug, Default)]
+pub(super) struct Surroundings {
+    /// Names of the privileges that the user holds; `None` if it is not told.
+    held: OnceCell<Option<Vec<String>>>,
+    tables: OnceCell<Vec<NamedTable>>,
 }
 
 impl DataverseDestination {
@@ -145,44 +155,49 @@ impl DataverseDestination {
             self.base,
             encoded(&name.replace('\'', "''"))
         );
-        let path = format!("{entity}?$select={TABLE_PROPERTIES}");
-        let response = self.get(path).await?;
-        if response.status == 404 {
+        let list = async |rest: String| -> Result<Vec<Value>, SystemError> {
+            let listed: Listed<Value> = self.read(format!("{entity}/{rest}"), &doing).await?;
+            Ok(listed.value)
+        };
+        let choices = CHOICE_KINDS.map(|kind| {
+            list(format!(
+                "Attributes/Microsoft.Dynamics.CRM.{kind}AttributeMetadata?$select=LogicalName\
+                 &$expand=OptionSet($select=Options),GlobalOptionSet($select=Options)"
+            ))
+        });
+        let keys = "Keys?$select=SchemaName,LogicalName,KeyAttributes,EntityKeyIndexStatus";
+        let relationships = "ManyToOneRelationships?$select=ReferencingAttribute,ReferencingEntityNavigationPropertyName,ReferencedEntity,ReferencedAttribute";
+        let lists = "ManyToManyRelationships?$select=SchemaName,IntersectEntityName,Entity1LogicalName,Entity1NavigationPropertyName,Entity2LogicalName,Entity2NavigationPropertyName";
+        let (definition, attributes, choices, keys, relationships, lists, messages) = tokio::join!(
+            self.get(format!("{entity}?$select={TABLE_PROPERTIES}")),
+            list("Attributes".to_owned()),
+            join_all(choices),
+            list(keys.to_owned()),
+            list(relationships.to_owned()),
+            list(lists.to_owned()),
+            self.messages(name, &doing)
+        );
+        let definition = definition?;
+        if definition.status == 404 {
             return Err(self.no_table(name).await?);
         }
-        if !response.is_success() {
-            return Err(self.failure(&response, &doing));
+        if !definition.is_success() {
+            return Err(self.failure(&definition, &doing));
         }
-        let mut table: Value = self.parsed(&response.body, &doing)?;
-        let mut attributes: Listed<Value> =
-            self.read(format!("{entity}/Attributes"), &doing).await?;
-        for kind in CHOICE_KINDS {
-            let path = format!(
-                "{entity}/Attributes/Microsoft.Dynamics.CRM.{kind}AttributeMetadata?$select=LogicalName\
-                 &$expand=OptionSet($select=Options),GlobalOptionSet($select=Options)"
-            );
-            let told: Listed<Value> = self.read(path, &doing).await?;
-            told.value
-                .iter()
-                .for_each(|told| complete(&mut attributes.value, told));
+        let mut table: Value = self.parsed(&definition.body, &doing)?;
+        let mut attributes = attributes?;
+        for told in choices {
+            let told = told?;
+            told.iter().for_each(|told| complete(&mut attributes, told));
         }
-        let keys = "$select=SchemaName,LogicalName,KeyAttributes,EntityKeyIndexStatus";
-        let keys: Listed<Value> = self.read(format!("{entity}/Keys?{keys}"), &doing).await?;
-        let select = "$select=ReferencingAttribute,ReferencingEntityNavigationPropertyName,ReferencedEntity,ReferencedAttribute";
-        let path = format!("{entity}/ManyToOneRelationships?{select}");
-        let relationships: Listed<Value> = self.read(path, &doing).await?;
-        let select = "$select=SchemaName,IntersectEntityName,Entity1LogicalName,Entity1NavigationPropertyName,Entity2LogicalName,Entity2NavigationPropertyName";
-        let path = format!("{entity}/ManyToManyRelationships?{select}");
-        let lists: Listed<Value> = self.read(path, &doing).await?;
-        let messages = self.messages(name, &doing).await?;
         if let Some(table) = table.as_object_mut() {
             table.remove("@odata.context");
             let parts = [
-                ("Attributes", json!(attributes.value)),
-                ("Keys", json!(keys.value)),
-                ("ManyToOneRelationships", json!(relationships.value)),
-                ("ManyToManyRelationships", json!(lists.value)),
-                ("Messages", json!(messages)),
+                ("Attributes", json!(attributes)),
+                ("Keys", json!(keys?)),
+                ("ManyToOneRelationships", json!(relationships?)),
+                ("ManyToManyRelationships", json!(lists?)),
+                ("Messages", json!(messages?)),
             ];
             table.extend(parts.map(|(name, value)| (name.to_owned(), value)));
         }
@@ -206,18 +221,26 @@ impl DataverseDestination {
             .collect())
     }
 
-    /// What is known of a table beside its description: the user's privileges, and the sets of the
-    /// tables that its lookups lead to.
-    pub(super) async fn completed(
-        &self,
-        mut table: TableDescription,
-    ) -> Result<TableDescription, SystemError> {
-        table.held = self.privileges().await?;
+    /// What is told of a table, and what is known beside it: the user's privileges, and the sets of
+    /// the tables that its lookups lead to.
+    pub(super) async fn ask_about(&self, name: &str) -> Result<TableDescription, SystemError> {
+        let held = self.surroundings.held.get_or_try_init(|| self.privileges());
+        // Hardly any table is without a lookup: whoever has made a row is one.
+        let tables = self.surroundings.tables.get_or_try_init(|| self.tables());
+        let (described, held, tables) = tokio::join!(self.described(name), held, tables);
+        let described = serde_json::from_value(described?);
+        let mut table: TableDescription = described.map_err(|source| SystemError::Failed {
+            connection: self.session.connection().to_owned(),
+            doing: format!("describing `{name}`"),
+            source: source.into(),
+            hint: None,
+        })?;
+        table.held = held?.clone();
         if table.has_secured() {
             table.granted = self.granted(&table.logical_name).await?;
         }
         if !table.targets().is_empty() {
-            let tables = self.tables().await?;
+            let tables = tables?;
             let targets = table.targets();
             let is_target = |known: &&NamedTable| targets.contains(&known.logical_name.as_str());
             let known: Vec<&NamedTable> = tables.iter().filter(is_target).collect();
@@ -290,12 +313,14 @@ impl DataverseDestination {
 
     /// Logical names of the environment's tables.
     pub(in super::super) async fn object_names(&self) -> Result<Vec<String>, SystemError> {
-        let tables = self.tables().await?;
-        Ok(tables.into_iter().map(|table| table.logical_name).collect())
+        let tables = self.surroundings.tables.get_or_try_init(|| self.tables());
+        let names = tables.await?.iter().map(|table| table.logical_name.clone());
+        Ok(names.collect())
     }
 
     async fn no_table(&self, name: &str) -> Result<SystemError, SystemError> {
-        let tables = self.tables().await?;
+        let tables = self.surroundings.tables.get_or_try_init(|| self.tables());
+        let tables = tables.await?;
         let label = |table: &NamedTable| {
             let label = table.display_name.pointer("/UserLocalizedLabel/Label")?;
             Some(label.as_str()?.to_owned())

@@ -20,10 +20,12 @@ use uuid::Uuid;
 
 use self::answers::{ApiError, parts, refusal};
 use self::describe::TableDescription;
+use self::environment::Surroundings;
 use self::manner::{DataverseManner, asked, spoken};
 pub(super) use self::values::reference_text;
 use self::writes::{Act, ReadyWrite, bypass_headers};
 use super::access::{Sessions, live_access};
+use super::descriptions::Descriptions;
 use super::look_up::{Find, Hit, Texts};
 use super::patience::patiently;
 use super::seam::{Abilities, GuardStrength, Reply, Service, ServiceVerb, ServiceWrite};
@@ -70,6 +72,8 @@ pub(crate) struct DataverseDestination {
     /// The application user's id.
     user: Option<String>,
     options: DataverseOptions,
+    descriptions: Descriptions<TableDescription>,
+    surroundings: Surroundings,
 }
 
 /// An answer to a query.
@@ -102,9 +106,16 @@ impl DataverseDestination {
             account: granted.account,
             user: granted.user,
             options: settings.dataverse.clone(),
+            descriptions: Descriptions::default(),
+            surroundings: Surroundings::default(),
         };
         destination.expect_account(settings)?;
         Ok(destination)
+    }
+
+    /// As [`crate::destination::AnyDestination::follow`].
+    pub(super) fn follow(&mut self, settings: &ServiceSettings) {
+        self.options = settings.dataverse.clone();
     }
 
     /// Refuses another environment than the one that the file names, before anything is read of it.
@@ -214,7 +225,7 @@ impl DataverseDestination {
     }
 
     /// As [`crate::destination::seam::Destination::describe`].
-    pub(super) async fn describe(&mut self, name: &ObjectName) -> Result<Object, SystemError> {
+    pub(super) async fn describe(&self, name: &ObjectName) -> Result<Object, SystemError> {
         let [part] = name.parts.as_slice() else {
             return Err(SystemError::NotFound {
                 what: format!("table `{name}` of `{}`", self.session.connection()),
@@ -238,7 +249,7 @@ impl DataverseDestination {
 
     /// As [`crate::destination::seam::Destination::references`].
     pub(super) async fn references(
-        &mut self,
+        &self,
         object: &Object,
     ) -> Result<Vec<ReferenceColumn>, SystemError> {
         Ok(self.table(object).await?.references())
@@ -246,14 +257,8 @@ impl DataverseDestination {
 
     /// A table as it is described now.
     async fn table_anew(&self, name: &str) -> Result<Arc<TableDescription>, SystemError> {
-        let described = self.described(name).await?;
-        let table = serde_json::from_value(described).map_err(|source| SystemError::Failed {
-            connection: self.session.connection().to_owned(),
-            doing: format!("describing `{name}`"),
-            source: source.into(),
-            hint: None,
-        })?;
-        let table = Arc::new(self.completed(table).await?);
+        let ask = async || self.ask_about(name).await.map(Arc::new);
+        let table = self.descriptions.once(name, ask).await?;
         self.session.manner.know(&table);
         Ok(table)
     }

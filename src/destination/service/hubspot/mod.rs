@@ -29,6 +29,7 @@ use self::stages::{Backwards, Detour, Properties, STAGE, Stages, update_body};
 use self::unseen::SEARCH_LAG;
 use self::writes::{Verb, body, inputs, sent};
 use super::access::{Sessions, live_access};
+use super::descriptions::Descriptions;
 use super::look_up::Texts;
 use super::patience::patiently;
 use super::seam::{Abilities, GuardStrength, Reply, Service, ServiceVerb, ServiceWrite};
@@ -60,6 +61,7 @@ pub(crate) struct HubSpotDestination {
     attempts_max: u32,
     /// The portal's id, as far as it may be asked for.
     account: Option<String>,
+    descriptions: Descriptions<Schema>,
     stages: Stages,
 }
 
@@ -86,6 +88,7 @@ impl HubSpotDestination {
             version: version.to_owned(),
             attempts_max: connection.limits.attempts_max,
             account: granted.account,
+            descriptions: Descriptions::default(),
             stages: Stages::default(),
         };
         destination.expect_account(settings)?;
@@ -216,7 +219,7 @@ impl HubSpotDestination {
     }
 
     /// As [`crate::destination::seam::Destination::describe`].
-    pub(super) async fn describe(&mut self, name: &ObjectName) -> Result<Object, SystemError> {
+    pub(super) async fn describe(&self, name: &ObjectName) -> Result<Object, SystemError> {
         let [part] = name.parts.as_slice() else {
             return Err(SystemError::NotFound {
                 what: format!("object `{name}` of `{}`", self.session.connection()),
@@ -226,14 +229,21 @@ impl HubSpotDestination {
         if part.text == describe::OWNERS {
             return Ok(describe::owners());
         }
-        let text = self.describe_text(&part.text).await?;
-        let schema: Schema = serde_json::from_str(&text).map_err(|source| SystemError::Failed {
-            connection: self.session.connection().to_owned(),
-            doing: format!("describing `{}`", part.text),
-            source: source.into(),
-            hint: None,
-        })?;
-        Ok(schema.object())
+        Ok(self.described(&part.text).await?.object())
+    }
+
+    async fn described(&self, name: &str) -> Result<Arc<Schema>, SystemError> {
+        let ask = async || {
+            let text = self.describe_text(name).await?;
+            let schema = serde_json::from_str(&text);
+            schema.map(Arc::new).map_err(|source| SystemError::Failed {
+                connection: self.session.connection().to_owned(),
+                doing: format!("describing `{name}`"),
+                source: source.into(),
+                hint: None,
+            })
+        };
+        self.descriptions.once(name, ask).await
     }
 
     /// As [`crate::destination::seam::Destination::references`].

@@ -28,6 +28,7 @@ use self::manner::SalesforceManner;
 use self::parents::Parents;
 use self::values::text_of;
 use super::access::{Sessions, live_access};
+use super::descriptions::Descriptions;
 use super::look_up::{Find, Hit, Texts};
 use super::patience::patiently;
 use super::seam::{Abilities, GuardStrength, Reply, Service, ServiceVerb, ServiceWrite};
@@ -66,6 +67,7 @@ pub(crate) struct SalesforceDestination {
     /// The user's id, likewise.
     user: Option<String>,
     options: SalesforceOptions,
+    descriptions: Descriptions<Described>,
     kinds: Kinds,
     parents: Parents,
 }
@@ -110,11 +112,17 @@ impl SalesforceDestination {
             account: granted.account,
             user: granted.user,
             options: settings.options,
+            descriptions: Descriptions::default(),
             kinds: Kinds::default(),
             parents: Parents::default(),
         };
         destination.expect_account(settings).await?;
         Ok(destination)
+    }
+
+    /// As [`crate::destination::AnyDestination::follow`].
+    pub(super) fn follow(&mut self, settings: &ServiceSettings) {
+        self.options = settings.options;
     }
 
     /// Refuses another org than the one that the file names, before anything is read of it.
@@ -252,7 +260,7 @@ fn hint_of(code: &str) -> Option<&'static str> {
 
 impl SalesforceDestination {
     /// As [`crate::destination::seam::Destination::describe`].
-    pub(super) async fn describe(&mut self, name: &ObjectName) -> Result<Object, SystemError> {
+    pub(super) async fn describe(&self, name: &ObjectName) -> Result<Object, SystemError> {
         let [part] = name.parts.as_slice() else {
             return Err(SystemError::NotFound {
                 what: format!("object `{name}` of `{}`", self.session.connection()),
@@ -267,21 +275,27 @@ impl SalesforceDestination {
 
     /// As [`crate::destination::seam::Destination::references`].
     pub(super) async fn references(
-        &mut self,
+        &self,
         object: &Object,
     ) -> Result<Vec<ReferenceColumn>, SystemError> {
         let name = object.path.last().map_or("", String::as_str);
         Ok(self.described(name).await?.references())
     }
 
-    async fn described(&self, name: &str) -> Result<Described, SystemError> {
-        let text = self.describe_text(name).await?;
-        serde_json::from_str(&text).map_err(|source| SystemError::Failed {
-            connection: self.session.connection().to_owned(),
-            doing: format!("describing `{name}`"),
-            source: source.into(),
-            hint: None,
-        })
+    async fn described(&self, name: &str) -> Result<Arc<Described>, SystemError> {
+        let ask = async || {
+            let text = self.describe_text(name).await?;
+            let described = serde_json::from_str(&text);
+            described
+                .map(Arc::new)
+                .map_err(|source| SystemError::Failed {
+                    connection: self.session.connection().to_owned(),
+                    doing: format!("describing `{name}`"),
+                    source: source.into(),
+                    hint: None,
+                })
+        };
+        self.descriptions.once(name, ask).await
     }
 
     /// As [`crate::destination::seam::Destination::identity`].
