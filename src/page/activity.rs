@@ -102,7 +102,7 @@ pub(super) async fn page(
 
 fn filter_form(filter: &Filter, acts: &[String]) -> Markup {
     html! {
-        form.line method="get" action="/activity" {
+        form.line.filter method="get" action="/activity" {
             label for="act" { "Act" }
             select #act name="act" {
                 option value="" { "any" }

@@ -114,7 +114,7 @@ pub(super) async fn list(
 
 fn filter_form(filter: &Filter, jobs: &[String]) -> Markup {
     html! {
-        form.line method="get" action="/runs" {
+        form.line.filter method="get" action="/runs" {
             label for="job" { "Job" }
             select #job name="job" {
                 option value="" { "any" }
@@ -463,7 +463,7 @@ fn reason(text: &str, shown: bool) -> Markup {
 
 fn rejected_form(address: &str, filter: &RejectedFilter) -> Markup {
     html! {
-        form.line method="get" action=(format!("{address}#records")) {
+        form.line.filter method="get" action=(format!("{address}#records")) {
             label for="q" { "Key or reason" }
             input #q name="q" type="search" value=(filter.q);
             label for="stage" { "Stage" }
