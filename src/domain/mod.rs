@@ -59,6 +59,7 @@ pub(crate) mod record;
 pub(crate) mod reference;
 pub(crate) mod referral;
 mod request_fate;
+pub(crate) mod salesforce_id;
 pub(crate) mod sameness;
 pub(crate) mod schema;
 pub(crate) mod secret;

@@ -15,8 +15,9 @@ use super::org::Org;
 use super::rest::Caller;
 use super::rows::{not_allowed, object_body};
 use super::settings::Event;
-use super::value::{Held, canonical_id, from_json, moment_text};
+use super::value::{Held, from_json, moment_text};
 use super::write::{Wishes, WriteError};
+use crate::domain::salesforce_id::canonical_id;
 use crate::practice::call::{Answer, Call, Verb};
 use crate::practice::faults::drawn;
 

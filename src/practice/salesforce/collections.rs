@@ -10,8 +10,9 @@ use super::org::Org;
 use super::rest::Caller;
 use super::rows::object_body;
 use super::settings::Event;
-use super::value::{Held, canonical_id, from_json, from_text};
+use super::value::{Held, from_json, from_text};
 use super::write::WriteError;
+use crate::domain::salesforce_id::canonical_id;
 use crate::practice::call::{Answer, Call};
 
 /// Records of one call.

@@ -9,7 +9,7 @@ use super::object::{Field, FieldKind, ObjectType};
 use super::org::Org;
 use super::rest::{Caller, VERSION_MAX, VERSION_MIN};
 use super::rows::{http_date, http_text};
-use super::value::canonical_id;
+use crate::domain::salesforce_id::canonical_id;
 use crate::practice::call::{Answer, Call};
 
 /// When the practice's describe answers were last changed: some moment that stays the same.

@@ -9,7 +9,8 @@ use super::object::{Field, FieldKind, ObjectType};
 use super::org::Org;
 use super::soql::{Condition, Literal, Name, Operator, Query, QueryError, midnight};
 use super::table::Record;
-use super::value::{Held, canonical_id, moment_text};
+use super::value::{Held, moment_text};
+use crate::domain::salesforce_id::canonical_id;
 
 /// Where a value stands: in a field of the record, or of one that its references lead to.
 #[derive(Debug, Clone)]

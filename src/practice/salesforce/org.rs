@@ -14,7 +14,8 @@ use super::errors::ApiError;
 use super::object::{ObjectType, built_in, plain_field};
 use super::settings::{Event, Settings};
 use super::table::{Record, Table};
-use super::value::{self, Held, canonical_id, from_text};
+use super::value::{self, Held, from_text};
+use crate::domain::salesforce_id::canonical_id;
 use crate::practice::folder::{Folder, FolderError, SETTINGS_FILE};
 use crate::practice::store::{Document, DocumentChange};
 

@@ -8,8 +8,9 @@ use super::errors::{ApiError, RowError};
 use super::org::Org;
 use super::rest::Caller;
 use super::settings::Event;
-use super::value::{Held, canonical_id, from_text};
+use super::value::{Held, from_text};
 use super::write::{WriteError, several};
+use crate::domain::salesforce_id::canonical_id;
 use crate::practice::call::{Answer, Call, Verb};
 
 /// The only object whose rows have a strong validator.

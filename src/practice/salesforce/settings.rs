@@ -210,7 +210,7 @@ impl Settings {
             Some(text) => toml::from_str(text).map_err(|error| error.to_string())?,
             None => Self::default(),
         };
-        settings.org.id = super::value::canonical_id(&settings.org.id)
+        settings.org.id = crate::domain::salesforce_id::canonical_id(&settings.org.id)
             .filter(|id| id.starts_with("00D"))
             .ok_or_else(|| {
                 format!(

@@ -11,7 +11,8 @@ use super::object::{FieldKind, ObjectType};
 use super::org::Org;
 use super::settings::Event;
 use super::table::Record;
-use super::value::{Held, Unfit, canonical_id, from_json, from_text, to_words};
+use super::value::{Held, Unfit, from_json, from_text, to_words};
+use crate::domain::salesforce_id::canonical_id;
 
 /// How a call wants records to be written.
 #[derive(Debug, Clone)]

@@ -81,7 +81,7 @@ fn rows_are_found(subject: &'static Subject) {
         && service.kind == "salesforce"
     {
         let known = (service.id)(1);
-        let stray = "NULL,1\nno id,1\n\"it's\",1\n0,1\n";
+        let stray = "NULL,1\nno id,1\n\"it's\",1\n001000000000001ZZZ,1\n";
         ground.source(&format!("id,score\n{stray}{known},14\n"));
         let fields = format!(
             "{} = 'id'\n{} = 'score'\n",

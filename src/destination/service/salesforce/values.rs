@@ -4,10 +4,11 @@
 use chrono::{DateTime, Utc};
 
 use super::super::values::{boolean, instant, members, micros, plain, stored, text};
-use super::answers::{is_id, same_id, short_id};
+use super::answers::{same_id, short_id};
 use crate::domain::decimal::Decimal;
 use crate::domain::layout::LayoutField;
 use crate::domain::object::ObjectColumn;
+use crate::domain::salesforce_id::canonical_id;
 use crate::domain::sameness::same;
 use crate::domain::value::Kind;
 
@@ -83,7 +84,7 @@ pub(super) fn key_form(field: &LayoutField, part: &str) -> String {
 /// Whether any record can have such a key: no other text than an id stands where one is asked for.
 /// Source: SOQL answers it with `INVALID_QUERY_FILTER_OPERATOR: invalid ID field`.
 pub(super) fn is_possible(field: &LayoutField, part: &str) -> bool {
-    Nature::of(&field.column) != Nature::Id || is_id(part)
+    Nature::of(&field.column) != Nature::Id || canonical_id(part).is_some()
 }
 
 /// As [`key_form`], of a value by which a reference finds its record: e-mail addresses are kept in
