@@ -406,7 +406,7 @@ pub(crate) struct TestArguments {
     pub(crate) job: JobArguments,
 
     /// The record's match key
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     pub(crate) record: String,
 
     /// Roll the write back after reading it, so that nothing is left
@@ -428,7 +428,12 @@ pub(crate) struct RunArguments {
     pub(crate) only_rejected: bool,
 
     /// Of these, only the record with this match key; as often as you like
-    #[arg(long = "record", value_name = "KEY", requires = "only_rejected")]
+    #[arg(
+        long = "record",
+        value_name = "KEY",
+        requires = "only_rejected",
+        allow_hyphen_values = true
+    )]
     pub(crate) records: Vec<String>,
 
     /// Write a cycle back once more that is delivered already
@@ -448,7 +453,7 @@ pub(crate) struct ParkArguments {
     pub(crate) job: String,
 
     /// The record's match key, as often as you like; without it, the job's parked records are listed
-    #[arg(long = "record", value_name = "KEY")]
+    #[arg(long = "record", value_name = "KEY", allow_hyphen_values = true)]
     pub(crate) records: Vec<String>,
 
     /// Only in this one of the job's write-backs
@@ -504,7 +509,7 @@ pub(crate) struct HistoryArguments {
     pub(crate) write_back: String,
 
     /// The record's match key
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     pub(crate) record: String,
 
     /// The job that is meant, where several have a write-back of this name
@@ -824,7 +829,7 @@ pub(crate) struct UndoArguments {
     pub(crate) write_back: Option<String>,
 
     /// Only this record, by its match key; may be given several times
-    #[arg(long = "record", value_name = "KEY")]
+    #[arg(long = "record", value_name = "KEY", allow_hyphen_values = true)]
     pub(crate) records: Vec<String>,
 
     /// Also delete rows that the run created, where they still hold all that it wrote

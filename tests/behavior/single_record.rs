@@ -29,6 +29,32 @@ fn one_record_is_written_and_shown_before_and_after() {
 }
 
 #[test]
+fn a_record_whose_key_begins_with_a_minus_is_asked_for_as_any_other() {
+    let place = Workspace::on(Server::Sqlite);
+    let columns = "id INTEGER PRIMARY KEY, score INTEGER";
+    place
+        .table("accounts", columns, "id,score\n-5,1\n7,1\n")
+        .scores(columns, "id,score\n-5,2\n7,2\n")
+        .job("", "id = 'id'\nscore = 'score'");
+    let ask = |arguments: &[&str]| {
+        let ran = place.command(arguments);
+        assert_eq!(ran.code, 0, "{arguments:?}: {ran}");
+        ran
+    };
+    ask(&["test", "job", "--record", "-5", "--rollback"]);
+    let reason = ["--until", "2999-01-01", "--reason", "the owner asked"];
+    ask(&[&["park", "job", "--record", "-5"][..], &reason].concat());
+    assert_eq!(place.run().summary(), "2 read = 1 updated + 1 skipped");
+    ask(&["park", "job", "--record", "-5", "--lift"]);
+    let run = place.run();
+    assert_eq!(run.summary(), "2 read = 1 updated + 1 unchanged");
+    let history = ask(&["history", "scores", "--record", "-5"]);
+    assert!(history.stdout.contains("score"), "{history}");
+    ask(&["undo", &run.run().to_string(), "--record", "-5"]);
+    assert_eq!(place.rows("accounts"), "id,score\n-5,1\n7,2\n");
+}
+
+#[test]
 fn what_stays_of_a_test_stands_in_history_and_is_taken_back() {
     for server in Server::ALL {
         let place = Workspace::accounts(server, ROWS, SOURCE);

@@ -193,7 +193,13 @@ fn place_with_a_view_that_keeps_rows(server: Server) -> Workspace {
              CREATE TRIGGER make_active INSTEAD OF INSERT ON active BEGIN \
              INSERT INTO accounts (id, score, note) VALUES (new.id, new.score, new.note); END",
         ),
-        Server::Postgres => unreachable!("such a view is none that can be written"),
+        Server::Postgres => place.execute(
+            "CREATE VIEW active AS SELECT DISTINCT id, score, note FROM accounts; \
+             CREATE FUNCTION write() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF TG_OP = 'UPDATE' THEN \
+             UPDATE accounts SET score = new.score, note = new.note WHERE id = old.id; \
+             ELSE INSERT INTO accounts (id, score, note) VALUES (new.id, new.score, new.note); END IF; RETURN NEW; END $$; \
+             CREATE TRIGGER write INSTEAD OF UPDATE OR INSERT ON active FOR EACH ROW EXECUTE FUNCTION write()",
+        ),
         Server::MariaDb => place
             .execute("CREATE TABLE regions (region INTEGER)")
             .execute("INSERT INTO regions VALUES (1)")
@@ -207,7 +213,7 @@ fn place_with_a_view_that_keeps_rows(server: Server) -> Workspace {
 
 #[test]
 fn a_view_that_takes_no_deletions_is_told_before_anything_is_taken_back() {
-    for server in [Server::Sqlite, Server::MariaDb] {
+    for server in Server::ALL {
         let place = place_with_a_view_that_keeps_rows(server);
         let run = place.run();
         assert_eq!(
@@ -228,4 +234,38 @@ fn a_view_that_takes_no_deletions_is_told_before_anything_is_taken_back() {
         let left = place.rows("accounts");
         assert!(left.contains("\nA1,1,,\nA9,2,x,"), "on {server}: {left}");
     }
+}
+
+/// Of a view's columns PostgreSQL says that they cannot be written where rows cannot be deleted, too.
+#[test]
+fn columns_that_a_view_hands_on_to_a_trigger_are_not_taken_for_computed_ones() {
+    const BASE: &str = "CREATE VIEW base AS SELECT DISTINCT id, score, note FROM accounts; \
+        CREATE FUNCTION write() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+        UPDATE accounts SET score = new.score, note = new.note WHERE id = old.id; RETURN NEW; END $$; \
+        CREATE TRIGGER write INSTEAD OF UPDATE ON base FOR EACH ROW EXECUTE FUNCTION write(); ";
+    let place = |view: &str| {
+        let place = Workspace::accounts(Server::Postgres, ROWS, "id,score,note\nA1,2,x\n");
+        place.execute(&format!("{BASE}{view}"));
+        place.job("table = 'active'", FIELDS);
+        place
+    };
+    for view in [
+        "CREATE VIEW active AS SELECT id, score, note FROM base",
+        "CREATE VIEW active AS SELECT id, score, lower(note) AS note FROM accounts; \
+         CREATE TRIGGER write INSTEAD OF UPDATE ON active FOR EACH ROW EXECUTE FUNCTION write()",
+        "CREATE VIEW active AS SELECT DISTINCT id, score, note FROM accounts; \
+         CREATE RULE write AS ON UPDATE TO active DO INSTEAD \
+         UPDATE accounts SET score = new.score, note = new.note WHERE id = old.id",
+    ] {
+        let place = place(view);
+        let run = place.run();
+        assert_eq!(run.summary(), "1 read = 1 updated", "{view}: {run}");
+        assert!(place.rows("accounts").contains("A1,2,x,"), "{view}");
+    }
+    let place = place("CREATE VIEW active AS SELECT id, score, lower(note) AS note FROM accounts");
+    let check = place.command(&["check"]);
+    assert!(
+        check.code == 2 && check.stderr.contains("`note` is computed by the database"),
+        "{check}"
+    );
 }

@@ -131,9 +131,10 @@ pub(crate) async fn describe(
     let wrappers = read(session, WRAPPERS, relation.id, wrapper_obstacle).await?;
     let policy_obstacle = |row: &PgRow| policy_obstacle(row, relation, &account);
     let policies = read(session, POLICIES, relation.id, policy_obstacle).await?;
+    let keeps_rows = (!facts.takes_deletions).then(Obstacle::to_deletions);
     Ok(Object {
         followed,
-        obstacles: [rules, wrappers, policies].concat(),
+        obstacles: [rules, wrappers, policies, Vec::from_iter(keeps_rows)].concat(),
         ..object(relation, &facts, columns, &indexes, account)
     })
 }
@@ -393,7 +394,7 @@ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition
   AND has_schema_privilege(n.oid, 'USAGE') AND has_any_column_privilege(c.oid, 'SELECT')
 ORDER BY pg_table_is_visible(c.oid) DESC, n.nspname, c.relname, a.attnum";
 
-/// The numbers are the bits of `pg_relation_is_updatable`: 4 updates, 8 inserts. Rows of a view are
+/// The numbers are the bits of `pg_relation_is_updatable`: 4 updates, 8 inserts, 16 deletes. Rows of a view are
 /// locked where it is simple enough to be updated without triggers and rules of its own: a lock
 /// does not reach into its common table expressions, and is refused where it groups. Source:
 /// <https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-CATALOG>.
@@ -413,7 +414,8 @@ SELECT CASE WHEN c.relkind IN ('r', 'p') AND EXISTS (
        has_table_privilege(c.oid, 'SELECT'),
        c.relkind <> 'v' OR (pg_relation_is_updatable(c.oid, false) & 4 <> 0 AND NOT EXISTS (
            SELECT FROM pg_rewrite AS r WHERE r.ev_class = c.oid AND r.ev_type <> '1')),
-       has_table_privilege(c.oid, 'UPDATE, DELETE, TRUNCATE')
+       has_table_privilege(c.oid, 'UPDATE, DELETE, TRUNCATE'),
+       c.relkind <> 'v' OR pg_relation_is_updatable(c.oid, true) & 16 <> 0
 FROM pg_class AS c WHERE c.oid = $1::oid";
 
 /// Columns with their types, of the relation that `$1` names or numbers. Domains are followed down
@@ -431,12 +433,20 @@ WITH RECURSIVE base AS (
 
 /// Follows [`BASE_TYPES`]. The collation is the operating system's name for it, where it has one;
 /// PostgreSQL's own provider sorts by code points, as `C` does. Before version 15 a database's
-/// default is always the operating system's. Source:
-/// <https://www.postgresql.org/docs/current/catalog-pg-collation.html>.
+/// default is always the operating system's. Of a view's column the server says that it is updatable
+/// only if rows may be deleted, too; whatever writes instead of the view (a trigger, `16` and `64` of
+/// its type, or a rule, `2`) takes every column. Sources:
+/// <https://www.postgresql.org/docs/current/catalog-pg-collation.html>,
+/// `src/backend/utils/adt/misc.c` and `src/include/catalog/pg_trigger.h`.
 const COLUMNS: &str = "\
 SELECT a.attname::text, format_type(base.type, base.modifier), t.typname::text, n.nspname = 'pg_catalog',
        base.modifier, base.required, base.defaulted,
-       a.attidentity = 'a' OR a.attgenerated <> '' OR (c.relkind = 'v' AND NOT pg_column_is_updatable(c.oid, a.attnum, true)),
+       a.attidentity = 'a' OR a.attgenerated <> '' OR (
+           c.relkind = 'v' AND NOT pg_column_is_updatable(c.oid, a.attnum, true)
+           AND pg_relation_is_updatable(c.oid, true) & 16 <> 0
+           AND NOT EXISTS (SELECT FROM pg_trigger AS i WHERE i.tgrelid = c.oid AND i.tgtype & 80 = 80)
+           AND NOT EXISTS (SELECT FROM pg_rewrite AS i WHERE i.ev_class = c.oid AND i.ev_type = '2'
+                           AND i.is_instead AND i.ev_qual::text = '<>')),
        has_column_privilege(c.oid, a.attnum, 'UPDATE'), has_column_privilege(c.oid, a.attnum, 'INSERT'),
        has_column_privilege(c.oid, a.attnum, 'SELECT'),
        coalesce(NOT l.collisdeterministic, false),
@@ -706,6 +716,7 @@ struct RelationFacts {
     /// Whether rows can be locked one by one, and whether all may be at once.
     locks_rows: bool,
     may_lock_all: bool,
+    takes_deletions: bool,
 }
 
 impl RelationFacts {
@@ -721,6 +732,7 @@ impl RelationFacts {
             may_select_rows: row.try_get(7)?,
             locks_rows: row.try_get(8)?,
             may_lock_all: row.try_get(9)?,
+            takes_deletions: row.try_get(10)?,
         })
     }
 
@@ -1104,6 +1116,7 @@ mod tests {
             kind: "r".to_owned(),
             takes_updates: true,
             takes_inserts: true,
+            takes_deletions: true,
             has_heirs,
             may_select: true,
             may_select_rows: true,

@@ -16,7 +16,7 @@ use super::account::ImagesAccount;
 use super::effect::Effect;
 use super::judge::{self, Decided, mapped};
 use super::terms::{ExpectedRow, Reserved, Terms};
-use super::transaction::{Task, holds_otherwise};
+use super::transaction::Task;
 use crate::destination::seam::{LookUp, records_at};
 use crate::destination::service::AnyService;
 use crate::destination::service::seam::{Reply, Service, ServiceVerb, ServiceWrite};
@@ -47,9 +47,10 @@ impl Task<'_> {
         before: Before,
         half_way: HalfWay<'_>,
     ) -> Result<Decided, SystemError> {
-        if let Some(ExpectedRow { layout, record }) = self.terms.expected {
+        if let Some(expected) = self.terms.expected {
+            let ExpectedRow { layout, record } = expected;
             let held = service.look_up(layout, record, Before::Unread);
-            if holds_otherwise(&held.await?) {
+            if expected.is_disappointed(&held.await?, self.layout.mode) {
                 return judge::refused(service, self.layout, records).await;
             }
         }

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use polars::prelude::DataFrame;
 
+use crate::destination::seam::LookedUp;
 use crate::domain::layout::Layout;
+use crate::domain::match_rule::MatchMode;
 
 /// Columns of records that requests wrote since these were pulled, by record of a batch.
 pub(crate) type Reserved = BTreeMap<usize, BTreeSet<String>>;
@@ -25,4 +27,21 @@ pub(crate) struct Terms<'a> {
     pub(crate) expected: Option<&'a ExpectedRow>,
     /// Never empty.
     pub(crate) reserved: Option<&'a Reserved>,
+}
+
+impl ExpectedRow {
+    /// Whether the row that was looked up holds something else. One that is still to be made, as
+    /// `mode` allows, holds nothing.
+    pub(super) fn is_disappointed(&self, looked_up: &LookedUp, mode: MatchMode) -> bool {
+        let expects_something = || {
+            let fields = self.layout.fields.iter().zip(self.record.columns());
+            let mut others = fields.filter(|(field, _)| !field.key);
+            others.any(|(_, values)| values.null_count() < values.len())
+        };
+        match looked_up.found.first() {
+            Some(found) if found.rows == 1 => found.differs,
+            Some(found) if found.rows == 0 => mode.inserts() && expects_something(),
+            _ => false,
+        }
+    }
 }

@@ -79,9 +79,10 @@ impl Task<'_> {
         last: Option<&LastValues>,
         manner: Manner,
     ) -> Result<Decided, SystemError> {
-        if let Some(ExpectedRow { layout, record }) = self.terms.expected {
+        if let Some(expected) = self.terms.expected {
+            let ExpectedRow { layout, record } = expected;
             let held = database.look_up_locked(layout, record, Before::Unread);
-            if holds_otherwise(&held.await?) {
+            if expected.is_disappointed(&held.await?, self.layout.mode) {
                 return judge::refused(database, self.layout, records).await;
             }
         }
@@ -246,12 +247,6 @@ impl Task<'_> {
         writes.extend(whole(Change::Insert, &Decision::Insert));
         Ok(writes)
     }
-}
-
-/// Whether the one record's one row holds something else.
-pub(super) fn holds_otherwise(looked_up: &LookedUp) -> bool {
-    let found = looked_up.found.first();
-    found.is_some_and(|found| found.rows == 1 && found.differs)
 }
 
 /// The records at `updates` by the fields that are written of them, the match key's among them.

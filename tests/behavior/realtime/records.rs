@@ -97,6 +97,27 @@ fn a_record_that_is_not_as_expected_is_left_and_both_values_are_told() {
 }
 
 #[test]
+fn a_record_that_is_gone_is_not_made_anew_for_whoever_expects_it_to_hold_something() {
+    for server in Server::ALL {
+        let place = place_on(server);
+        place.job("matching = 'upsert'", FIELDS);
+        let answering = Answering::start(&place);
+        place.execute("DELETE FROM accounts WHERE id = 'A1'");
+        let body = r#"{"values": {"score": 7}, "expected": {"score": 1}}"#;
+        let answer = answering.change("A1", body);
+        assert_eq!(answer.told(), (409, "conflict".to_owned()), "{server}");
+        assert_eq!(
+            place.rows("accounts"),
+            "id,score,note,phone\nA2,2,b,2\nA3,3,,3\n",
+            "{server}"
+        );
+        let body = r#"{"values": {"score": 7}, "expected": {"score": null}}"#;
+        let answer = answering.change("A1", body);
+        assert_eq!(answer.told(), (200, "created".to_owned()), "{server}");
+    }
+}
+
+#[test]
 fn the_rules_of_the_job_hold_for_requests_too() {
     let fields = "id = 'id'
 score = { column = 'score', realtime = true }

@@ -78,6 +78,22 @@ fn a_field_of_salesforce_is_written_at_once_with_the_id_and_what_it_says() {
 }
 
 #[test]
+fn an_account_that_is_not_there_is_not_made_for_whoever_expects_it_to_hold_something() {
+    let place = org();
+    let job = place.text("schedules/job.toml");
+    let upsert = job.replace("source = ", "matching = 'upsert'\nsource = ");
+    place.file(
+        "schedules/job.toml",
+        &upsert.replace("Health_Note__c", "Name"),
+    );
+    let answering = Answering::start(&place);
+    let body = r#"{"values": {"risk": "high", "note": "N"}, "expected": {"risk": "low"}}"#;
+    let answer = answering.change("C-99", body);
+    assert_eq!(answer.told(), (409, "conflict".to_owned()), "{answer:?}");
+    assert!(!accounts(&place, &["Customer_Id__c"]).contains("C-99"));
+}
+
+#[test]
 fn a_request_to_salesforce_that_was_cut_off_and_is_asked_again_is_carried_out_once() {
     let place = org();
     for (score, death) in (50..).zip([
