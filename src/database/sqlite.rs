@@ -5,6 +5,7 @@
 //! every transaction, which so stays atomic in WAL mode; names of one part find the attached file
 //! because nothing stands before it; and SQL that a user wrote may say `"CRM"."ACCOUNTS"` as well.
 
+mod at_once;
 pub(crate) mod catalogue;
 mod conflict;
 mod creation;
@@ -22,6 +23,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions, Connection as _};
 
+pub(crate) use self::at_once::at_once;
 pub(crate) use self::stored::{ExactValue, StoredValue, read_value, unbound};
 use super::{Dialect, audited};
 use crate::domain::connection::{Connection, SqliteSettings};

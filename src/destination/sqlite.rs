@@ -31,7 +31,7 @@ use super::seam::{
     Transact, records_at, refer,
 };
 use crate::database::sqlite::declared::{Affinity, affinity};
-use crate::database::sqlite::{Access, SqliteDatabase, read_value, settings_of};
+use crate::database::sqlite::{Access, SqliteDatabase, at_once, read_value, settings_of};
 use crate::database::{Dialect, audited};
 use crate::domain::before::Before;
 use crate::domain::connection::Connection;
@@ -55,8 +55,21 @@ pub(crate) struct SqliteDestination {
     lock_timeout: Duration,
     /// Whether the file was asked to keep a write-ahead log.
     log_asked_for: bool,
+    /// What the catalogue told in earlier transactions, if it is as it was.
+    catalogue: Box<Catalogue>,
     /// Rows that referred to none before a trial began.
     dangling: HashMap<Dangling, u64>,
+}
+
+/// What the catalogue says of tables, for as long as its version is the same: SQLite counts on with
+/// every alteration, whoever makes it.
+#[derive(Debug, Default)]
+struct Catalogue {
+    version: Option<i64>,
+    /// By path.
+    declarations: HashMap<Vec<String>, Vec<Declaration>>,
+    /// By path.
+    on_conflict: HashMap<Vec<String>, OnConflict>,
 }
 
 /// A row that refers to none: its table, its number if it has one, the other table, and which of
@@ -170,6 +183,7 @@ impl Destination for SqliteDestination {
             turn_timeout: connection.limits.statement_timeout,
             lock_timeout: connection.limits.lock_timeout,
             log_asked_for: false,
+            catalogue: Box::default(),
             dangling: HashMap::new(),
         })
     }
@@ -271,8 +285,15 @@ impl Transact for SqliteDestination {
             None => self.take_turn().await?,
         };
         self.ask_for_log().await;
-        self.control("BEGIN IMMEDIATE", "beginning a transaction")
-            .await?;
+        let version = self.begin_immediate().await;
+        let version =
+            version.map_err(|error| self.database.sort_error("beginning a transaction", error))?;
+        if self.catalogue.version != version {
+            *self.catalogue = Catalogue {
+                version,
+                ..Catalogue::default()
+            };
+        }
         self.turn = Some(turn);
         Ok(())
     }
@@ -292,8 +313,18 @@ impl Transact for SqliteDestination {
         self.look_up(layout, batch, before).await
     }
 
+    /// Within a transaction nobody else alters the object.
     async fn declarations(&mut self, object: &Object) -> Result<Vec<Declaration>, SystemError> {
-        self.database.declarations(object).await
+        let known = self.catalogue.declarations.get(&object.path);
+        if let (Some(known), true) = (known, self.turn.is_some()) {
+            return Ok(known.clone());
+        }
+        let told = self.database.declarations(object).await?;
+        if self.turn.is_some() {
+            let path = object.path.clone();
+            self.catalogue.declarations.insert(path, told.clone());
+        }
+        Ok(told)
     }
 
     async fn update(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {
@@ -437,6 +468,15 @@ impl Transact for SqliteDestination {
 }
 
 impl SqliteDestination {
+    /// Begins a transaction as its only writer, and tells the version of the catalogue in it.
+    async fn begin_immediate(&mut self) -> Result<Option<i64>, sqlx::Error> {
+        let schema = Dialect::Sqlite.quote(&self.database.schema);
+        let begin = format!("BEGIN IMMEDIATE; PRAGMA {schema}.schema_version");
+        let begun = at_once(sqlx::query(audited(begin)), self.database.connection()).await?;
+        let version = begun.last().and_then(|rows| rows.first());
+        version.map(|row| row.try_get(0)).transpose()
+    }
+
     /// Looks up the records at `positions` of a batch, each row by itself.
     async fn read_rows(
         &mut self,
@@ -608,8 +648,12 @@ impl SqliteDestination {
         Ok(rows)
     }
 
-    /// Asked in the transaction that writes, for the table may have been altered.
+    /// As of the transaction that writes, for the table may have been altered before it.
     async fn on_conflict(&mut self, layout: &Layout) -> Result<OnConflict, SystemError> {
+        let known = self.catalogue.on_conflict.get(&layout.object.path);
+        if let (Some(known), true) = (known, self.turn.is_some()) {
+            return Ok(*known);
+        }
         let table = layout
             .object
             .path
@@ -620,11 +664,15 @@ impl SqliteDestination {
         let asked = self.database.has_conflict_clauses(table, is_view).await;
         let has_clauses =
             asked.map_err(|error| self.database.sort_error("reading the catalogue", error))?;
-        Ok(if has_clauses {
-            OnConflict::Abort
-        } else {
-            OnConflict::Unsaid
-        })
+        let on_conflict = match has_clauses {
+            true => OnConflict::Abort,
+            false => OnConflict::Unsaid,
+        };
+        if self.turn.is_some() {
+            let path = layout.object.path.clone();
+            self.catalogue.on_conflict.insert(path, on_conflict);
+        }
+        Ok(on_conflict)
     }
 
     fn table_of(&self, layout: &Layout) -> String {

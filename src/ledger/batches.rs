@@ -1,8 +1,9 @@
 //! The ledger's account of batches: a batch is recorded with its outcomes before its commit is asked
 //! for, and marked committed after.
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{Row, Sqlite, SqliteConnection};
 
 use super::codec::{count, kept, span};
 use super::error::{Answer, Fault, LedgerError};
@@ -12,6 +13,7 @@ use super::rejections::{self, KeptRejection};
 use super::sqlite::Ledger;
 use super::{last_written, outcomes};
 use crate::database::audited;
+use crate::database::sqlite::at_once;
 use crate::domain::doubt::Marker;
 use crate::domain::outcome::{Outcome, Tally};
 
@@ -50,13 +52,19 @@ impl Ledger {
     ) -> Result<(), LedgerError> {
         self.write_of(id, "record a batch in", async |connection, write_back| {
             let batch = record_sent(connection, write_back, span, outcomes, attempts).await?;
-            images::settle_earlier(connection, batch, &left.earlier).await?;
+            images::settle_earlier(connection, batch.number, &left.earlier).await?;
             if let Earlier::RolledBack(_) = left.earlier {
-                last_written::record_conflicts(connection, batch, left.conflicts.as_ref()).await?;
+                if batch.is_again {
+                    last_written::forget_conflicts(connection, batch.number).await?;
+                }
+                if let Some(conflicts) = &left.conflicts {
+                    last_written::record_conflicts(connection, batch.number, conflicts).await?;
+                }
             }
             match &left.images {
                 Some(images) => {
-                    images::record_images(connection, batch, images, left.marker.as_ref()).await
+                    images::record_images(connection, batch.number, images, left.marker.as_ref())
+                        .await
                 }
                 None => Ok(()),
             }
@@ -143,13 +151,21 @@ impl Ledger {
     }
 }
 
+/// A batch that is recorded as sent.
+struct Recorded {
+    /// Under which other tables know it.
+    number: i64,
+    /// Whether it was recorded before, and so may have left something.
+    is_again: bool,
+}
+
 async fn record_sent(
     connection: &mut SqliteConnection,
     write_back: i64,
     span: BatchSpan,
     outcomes: &[Outcome],
     attempts: u32,
-) -> Answer<i64> {
+) -> Answer<Recorded> {
     debug_assert_eq!(
         u32::try_from(outcomes.len()),
         Ok(span.records),
@@ -160,7 +176,8 @@ async fn record_sent(
     let counts = outcomes::counts(&tally);
     let columns = counts.map(|(column, _)| column);
     let sql = format!(
-        "INSERT INTO batches (write_back, partition, first, records, attempts, outcomes, {})
+        "SELECT 1 FROM batches WHERE write_back = ? AND partition = ? AND first = ?;
+         INSERT INTO batches (write_back, partition, first, records, attempts, outcomes, {})
          VALUES (?, ?, ?, ?, ?, ?, {})
          ON CONFLICT (write_back, partition, first) DO UPDATE SET records = excluded.records,
              attempts = excluded.attempts, outcomes = excluded.outcomes, committed = 0, seconds = 0, {}
@@ -171,22 +188,37 @@ async fn record_sent(
             .map(|column| format!("{column} = excluded.{column}"))
             .join(", "),
     );
-    let mut insert = sqlx::query_scalar(audited(sql))
-        .bind(write_back)
-        .bind(span.partition)
-        .bind(span.first)
+    let mut insert = sqlx::query(audited(sql));
+    for _ in ["known", "inserted"] {
+        insert = insert
+            .bind(write_back)
+            .bind(span.partition)
+            .bind(span.first);
+    }
+    insert = insert
         .bind(span.records)
         .bind(attempts)
         .bind(outcomes::encode(outcomes));
     for (_, records) in counts {
         insert = insert.bind(kept(records)?);
     }
-    let batch: i64 = insert.fetch_one(&mut *connection).await?;
-    let earlier = sqlx::query("DELETE FROM rejections WHERE batch = ?");
-    earlier.bind(batch).execute(&mut *connection).await?;
+    let answers = at_once(insert, &mut *connection).await?;
+    let [known, inserted] = answers.as_slice() else {
+        return Err(sqlx::Error::RowNotFound.into());
+    };
+    let batch = Recorded {
+        number: inserted
+            .first()
+            .ok_or(sqlx::Error::RowNotFound)?
+            .try_get(0)?,
+        is_again: !known.is_empty(),
+    };
+    if batch.is_again {
+        rejections::forget_of_batch(connection, write_back, batch.number).await?;
+    }
     let rejections: Vec<_> = (0..)
         .zip(outcomes)
-        .filter_map(|(index, outcome)| in_batch(batch, index, outcome))
+        .filter_map(|(index, outcome)| in_batch(batch.number, index, outcome))
         .collect();
     rejections::insert_rejections(connection, write_back, &rejections).await?;
     Ok(batch)
@@ -199,25 +231,32 @@ fn in_batch(batch: i64, index: i64, outcome: &Outcome) -> Option<KeptRejection<'
     })
 }
 
-pub(super) async fn record_committed(
+/// Marks a batch as committed, and tells its number if there is one: see [`bind_committed`].
+pub(super) const COMMITTED: &str = "UPDATE batches SET committed = 1, seconds = ?
+    WHERE write_back = ? AND partition = ? AND first = ? AND records = ? RETURNING batch";
+
+/// Binds what [`COMMITTED`] asks for.
+pub(super) fn bind_committed<'q>(
+    query: Query<'q, Sqlite, SqliteArguments>,
+    write_back: i64,
+    span: BatchSpan,
+    seconds: f64,
+) -> Query<'q, Sqlite, SqliteArguments> {
+    let query = query.bind(seconds).bind(write_back);
+    let query = query.bind(span.partition).bind(span.first);
+    query.bind(span.records)
+}
+
+async fn record_committed(
     connection: &mut SqliteConnection,
     write_back: i64,
     span: BatchSpan,
     seconds: f64,
 ) -> Answer<()> {
-    let update = sqlx::query(
-        "UPDATE batches SET committed = 1, seconds = ?
-         WHERE write_back = ? AND partition = ? AND first = ? AND records = ?",
-    );
-    let update = update
-        .bind(seconds)
-        .bind(write_back)
-        .bind(span.partition)
-        .bind(span.first)
-        .bind(span.records);
-    match update.execute(connection).await?.rows_affected() {
-        0 => Err(Fault::NoSuchBatch(span)),
-        _ => Ok(()),
+    let update = bind_committed(sqlx::query(COMMITTED), write_back, span, seconds);
+    match update.fetch_optional(connection).await? {
+        None => Err(Fault::NoSuchBatch(span)),
+        Some(_) => Ok(()),
     }
 }
 

@@ -254,20 +254,19 @@ fn path(object: Option<&str>) -> Answer<Vec<String>> {
     object.map_or(Ok(Vec::new()), from_json)
 }
 
-/// Says where a batch's conflicts stand, if it has any; what was said of an earlier sending no
-/// longer holds.
+/// What was said of the conflicts of a batch's earlier sending holds no longer.
+pub(super) async fn forget_conflicts(connection: &mut SqliteConnection, batch: i64) -> Answer<()> {
+    let delete = sqlx::query("DELETE FROM conflicts WHERE batch = ?");
+    delete.bind(batch).execute(connection).await?;
+    Ok(())
+}
+
+/// Says where a batch's conflicts stand.
 pub(super) async fn record_conflicts(
     connection: &mut SqliteConnection,
     batch: i64,
-    conflicts: Option<&ImageSegment>,
+    conflicts: &ImageSegment,
 ) -> Answer<()> {
-    sqlx::query("DELETE FROM conflicts WHERE batch = ?")
-        .bind(batch)
-        .execute(&mut *connection)
-        .await?;
-    let Some(conflicts) = conflicts else {
-        return Ok(());
-    };
     let insert = sqlx::query(
         "INSERT INTO conflicts (batch, file, offset, bytes, xxh3) VALUES (?, ?, ?, ?, ?)",
     );

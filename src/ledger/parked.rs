@@ -50,8 +50,13 @@ impl Ledger {
         key: &str,
         now: DateTime<Utc>,
     ) -> Result<Option<Parked>, LedgerError> {
-        self.read(async |connection| parked_record(connection, (job, write_back, key), now).await)
-            .await
+        self.read(async |connection| {
+            let row = sqlx::query(PARKED_RECORD).bind(job).bind(write_back);
+            let row = row.bind(key).bind(moment_text(now));
+            let row = row.fetch_optional(connection).await?;
+            row.as_ref().map(parked).transpose()
+        })
+        .await
     }
 
     /// Takes a parked record of a job up again, in `write_back` or in all that know it. Returns in
@@ -180,24 +185,11 @@ async fn park(connection: &mut SqliteConnection, job: &str, record: &Parked) -> 
 }
 
 /// As [`Ledger::parked_record`]: of a job, a write-back, and a match key.
-pub(super) async fn parked_record(
-    connection: &mut SqliteConnection,
-    (job, write_back, key): (&str, &str, &str),
-    now: DateTime<Utc>,
-) -> Answer<Option<Parked>> {
-    let row = sqlx::query(
-        "SELECT * FROM parked
-         WHERE job = ? AND write_back = ? AND key = ? AND (until IS NULL OR until > ?)",
-    );
-    let row = row.bind(job).bind(write_back).bind(key);
-    let row = row
-        .bind(moment_text(now))
-        .fetch_optional(connection)
-        .await?;
-    row.as_ref().map(parked).transpose()
-}
+/// How a record is parked, if it is: job, write-back, key and the moment are bound.
+pub(super) const PARKED_RECORD: &str = "SELECT * FROM parked
+    WHERE job = ? AND write_back = ? AND key = ? AND (until IS NULL OR until > ?)";
 
-fn parked(row: &SqliteRow) -> Answer<Parked> {
+pub(super) fn parked(row: &SqliteRow) -> Answer<Parked> {
     let until: Option<&str> = row.try_get("until")?;
     Ok(Parked {
         write_back: row.try_get("write_back")?,

@@ -7,16 +7,18 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use super::batches::record_committed;
+use super::batches::{COMMITTED, bind_committed};
 use super::codec::{count, from_json, json_text, moment, moment_text};
 use super::error::{Answer, Fault, LedgerError};
-use super::parked::parked_record;
+use super::parked::{self, PARKED_RECORD};
 use super::parts::{BatchSpan, WriteBackId};
 use super::rejections::{KeptRejection, insert_rejections};
 use super::several;
 use super::sqlite::Ledger;
 use super::status::RunStatus;
 use super::write_backs::MappedFor;
+use crate::database::audited;
+use crate::database::sqlite::at_once;
 use crate::domain::outcome::Rejection;
 use crate::domain::parking::Parked;
 
@@ -162,7 +164,8 @@ impl Ledger {
         day_run: &DayRun<'_>,
     ) -> Result<RequestBegun, LedgerError> {
         self.write(RECORDING, async |connection| {
-            begin(connection, new, day_run).await
+            let known = known(connection, new, day_run).await?;
+            begin(connection, new, day_run, known).await
         })
         .await
     }
@@ -175,14 +178,14 @@ impl Ledger {
         day_run: &DayRun<'_>,
     ) -> Result<RequestTurn, LedgerError> {
         self.write(RECORDING, async |connection| {
-            let earlier = sent_and_open(connection, new).await?;
-            if !earlier.is_empty() {
-                return Ok(RequestTurn::Behind(earlier));
+            let known = known(connection, new, day_run).await?;
+            if !known.earlier.is_empty() {
+                return Ok(RequestTurn::Behind(known.earlier));
             }
-            let record = (new.job, new.write_back, new.record);
+            let parked = known.parked.clone();
             Ok(RequestTurn::Begun {
-                request: begin(connection, new, day_run).await?,
-                parked: parked_record(connection, record, new.asked_at).await?,
+                request: begin(connection, new, day_run, known).await?,
+                parked,
             })
         })
         .await
@@ -197,37 +200,32 @@ impl Ledger {
         let ended_at = moment_text(Utc::now());
         let id = place.id();
         self.write_of(id, "end a request in", async |connection, write_back| {
-            if let Some(seconds) = end.committed_after {
-                record_committed(connection, write_back, place.span(), seconds).await?;
-            }
-            let update = sqlx::query(
-                "UPDATE record_requests SET ended_at = ?1, answer = ?2, accepted = NULL,
-                        idempotency_key = CASE WHEN ?4 THEN idempotency_key END
-                 WHERE request = ?3 AND ended_at IS NULL",
-            );
-            let update = update.bind(&ended_at).bind(&end.answer).bind(place.request);
-            let update = update.bind(end.is_counted);
-            if update.execute(&mut *connection).await?.rows_affected() == 0 {
-                return Ok(());
-            }
-            if let Some(rejection) = end.rejection {
+            if let Some(rejection) = end.rejection
+                && is_open(connection, place).await?
+            {
                 let kept = [KeptRejection {
                     rejection,
                     batch: None,
                 }];
                 insert_rejections(connection, write_back, &kept).await?;
             }
-            let read = sqlx::query("UPDATE write_backs SET read = read + ? WHERE write_back = ?");
-            let read = read.bind(i64::from(end.is_counted)).bind(write_back);
-            read.execute(&mut *connection).await?;
-            let run = sqlx::query(
-                "UPDATE runs SET finished_at = ?1, status = CASE WHEN EXISTS
-                     (SELECT 1 FROM rejections WHERE write_back = ?2) THEN ?3 ELSE status END
-                 WHERE run = ?4",
-            );
-            let run = run.bind(&ended_at).bind(write_back);
+            let update = match end.committed_after {
+                Some(_) => format!("{COMMITTED}; {ENDED}"),
+                None => ENDED.to_owned(),
+            };
+            let mut update = sqlx::query(audited(update));
+            if let Some(seconds) = end.committed_after {
+                update = bind_committed(update, write_back, place.span(), seconds);
+            }
+            let read = update.bind(i64::from(end.is_counted)).bind(write_back);
+            let run = read.bind(place.request).bind(&ended_at).bind(write_back);
             let run = run.bind(RunStatus::Rejected.name()).bind(place.run);
-            run.execute(connection).await?;
+            let request = run.bind(place.request).bind(&ended_at).bind(&end.answer);
+            let request = request.bind(end.is_counted).bind(place.request);
+            let answers = at_once(request, connection).await?;
+            if end.committed_after.is_some() && answers.first().is_none_or(Vec::is_empty) {
+                return Err(Fault::NoSuchBatch(place.span()));
+            }
             Ok(())
         })
         .await
@@ -332,64 +330,98 @@ impl Ledger {
 
 const RECORDING: &str = "record a request in";
 
+/// What a request that ends does to its day run and to itself, unless it had ended.
+const ENDED: &str = "
+    UPDATE write_backs SET read = read + ? WHERE write_back = ?
+        AND EXISTS (SELECT 1 FROM record_requests WHERE request = ? AND ended_at IS NULL);
+    UPDATE runs SET finished_at = ?, status = CASE WHEN EXISTS
+        (SELECT 1 FROM rejections WHERE write_back = ?) THEN ? ELSE status END
+    WHERE run = ? AND EXISTS (SELECT 1 FROM record_requests WHERE request = ? AND ended_at IS NULL);
+    UPDATE record_requests SET ended_at = ?, answer = ?, accepted = NULL,
+        idempotency_key = CASE WHEN ? THEN idempotency_key END
+    WHERE request = ? AND ended_at IS NULL";
+
+async fn is_open(connection: &mut SqliteConnection, place: RequestPlace) -> Answer<bool> {
+    let open = sqlx::query("SELECT 1 FROM record_requests WHERE request = ? AND ended_at IS NULL");
+    let open = open.bind(place.request).fetch_optional(connection);
+    Ok(open.await?.is_some())
+}
+
+/// What is known of a request before it is recorded.
+struct Known {
+    /// Requests about its record whose batches were sent and that have not ended, oldest first.
+    earlier: Vec<RecordRequest>,
+    /// What its caller asked for with the same key.
+    asked_before: Option<RecordRequest>,
+    parked: Option<Parked>,
+    /// The day run that it becomes part of, if there is one: another begins when the object was
+    /// altered or the job changed, and when the one before was taken back.
+    day_run: Option<i64>,
+}
+
+const EARLIER: &str = "SELECT * FROM record_requests AS r
+    WHERE ended_at IS NULL AND job = ? AND write_back = ? AND record = ?
+        AND EXISTS (SELECT 1 FROM write_backs AS w JOIN batches AS b USING (write_back)
+                    WHERE w.run = r.run AND w.position = 0 AND b.partition = r.sequence)
+    ORDER BY request";
+
+const ASKED_BEFORE: &str = "SELECT * FROM record_requests WHERE caller = ? AND idempotency_key = ?";
+
+const DAY_RUN: &str = "SELECT run FROM runs JOIN write_backs AS w USING (run)
+    WHERE job = ? AND requests_on = ? AND w.name = ? AND w.layout = ? AND w.fields = ?
+        AND NOT EXISTS (SELECT 1 FROM runs AS undo WHERE undo.undo_of = runs.run AND NOT undo.of_records)
+    ORDER BY run DESC LIMIT 1";
+
+async fn known(
+    connection: &mut SqliteConnection,
+    new: &NewRecordRequest<'_>,
+    day_run: &DayRun<'_>,
+) -> Answer<Known> {
+    let sql = [EARLIER, ASKED_BEFORE, PARKED_RECORD, DAY_RUN].join("; ");
+    let earlier = sqlx::query(audited(sql));
+    let earlier = earlier.bind(new.job).bind(new.write_back).bind(new.record);
+    let asked_before = earlier.bind(new.caller).bind(new.idempotency_key);
+    let parked = asked_before.bind(new.job).bind(new.write_back);
+    let parked = parked.bind(new.record).bind(moment_text(new.asked_at));
+    let mapped_for = day_run.mapped_for;
+    let known = parked.bind(new.job).bind(day_run.day).bind(new.write_back);
+    let known = known.bind(&mapped_for.layout);
+    let known = known.bind(json_text(&mapped_for.fields)?);
+    let answers = at_once(known, connection).await?;
+    let rows = |answer: usize| answers.get(answer).map(Vec::as_slice).unwrap_or_default();
+    let (asked_before, is_parked, day_run) = (rows(1).first(), rows(2).first(), rows(3).first());
+    Ok(Known {
+        earlier: rows(0).iter().map(record_request).collect::<Answer<_>>()?,
+        asked_before: asked_before.map(record_request).transpose()?,
+        parked: is_parked.map(parked::parked).transpose()?,
+        day_run: day_run.map(|row| row.try_get("run")).transpose()?,
+    })
+}
+
 async fn begin(
     connection: &mut SqliteConnection,
     new: &NewRecordRequest<'_>,
     day_run: &DayRun<'_>,
+    known: Known,
 ) -> Answer<RequestBegun> {
-    if let Some(key) = new.idempotency_key {
-        let known =
-            sqlx::query("SELECT * FROM record_requests WHERE caller = ? AND idempotency_key = ?");
-        let known = known.bind(new.caller).bind(key);
-        if let Some(row) = known.fetch_optional(&mut *connection).await? {
-            return Ok(RequestBegun::Known(Box::new(record_request(&row)?)));
-        }
+    if let Some(before) = known.asked_before {
+        return Ok(RequestBegun::Known(Box::new(before)));
     }
-    let run = day_run_of(connection, new, day_run).await?;
+    let run = match known.day_run {
+        Some(run) => run,
+        None => begin_day_run(connection, new, day_run).await?,
+    };
     Ok(RequestBegun::New(insert(connection, new, run).await?))
 }
 
-/// Requests about a new one's record whose batches were sent and that have not ended, oldest first.
-async fn sent_and_open(
-    connection: &mut SqliteConnection,
-    new: &NewRecordRequest<'_>,
-) -> Answer<Vec<RecordRequest>> {
-    let rows = sqlx::query(
-        "SELECT * FROM record_requests AS r
-         WHERE ended_at IS NULL AND job = ? AND write_back = ? AND record = ?
-               AND EXISTS (SELECT 1 FROM write_backs AS w JOIN batches AS b USING (write_back)
-                           WHERE w.run = r.run AND w.position = 0 AND b.partition = r.sequence)
-         ORDER BY request",
-    );
-    let rows = rows.bind(new.job).bind(new.write_back).bind(new.record);
-    let rows = rows.fetch_all(connection).await?;
-    rows.iter().map(record_request).collect()
-}
-
-/// The day run that a request becomes part of: another one begins when the object was altered or
-/// the job changed, and when the one before was taken back.
-async fn day_run_of(
+/// Begins a day run. What is kept of requests for some days goes with the first of a day.
+async fn begin_day_run(
     connection: &mut SqliteConnection,
     new: &NewRecordRequest<'_>,
     day_run: &DayRun<'_>,
 ) -> Answer<i64> {
     let mapped_for = day_run.mapped_for;
-    let known = sqlx::query_scalar(
-        "SELECT run FROM runs JOIN write_backs AS w USING (run)
-         WHERE job = ?1 AND requests_on = ?2 AND w.name = ?3 AND w.layout = ?4 AND w.fields = ?5
-               AND NOT EXISTS (SELECT 1 FROM runs AS undo WHERE undo.undo_of = runs.run AND NOT undo.of_records)
-         ORDER BY run DESC LIMIT 1",
-    );
     let fields = json_text(&mapped_for.fields)?;
-    let known = known
-        .bind(new.job)
-        .bind(day_run.day)
-        .bind(new.write_back)
-        .bind(&mapped_for.layout)
-        .bind(&fields);
-    if let Some(run) = known.fetch_optional(&mut *connection).await? {
-        return Ok(run);
-    }
     let forget = sqlx::query(
         "UPDATE record_requests SET answer = NULL, idempotency_key = NULL WHERE ended_at < ?",
     );

@@ -146,6 +146,9 @@ pub(super) async fn insert_rejections(
     write_back: i64,
     rejections: &[KeptRejection<'_>],
 ) -> Answer<()> {
+    if rejections.is_empty() {
+        return Ok(());
+    }
     counted::forget(connection, write_back).await?;
     for chunk in rejections.chunks(REJECTIONS_PER_INSERT) {
         let records = chunk
@@ -179,6 +182,18 @@ pub(super) async fn insert_rejections(
         );
         insert.build().execute(&mut *connection).await?;
     }
+    Ok(())
+}
+
+/// What was rejected of a batch's earlier sending is so no longer.
+pub(super) async fn forget_of_batch(
+    connection: &mut SqliteConnection,
+    write_back: i64,
+    batch: i64,
+) -> Answer<()> {
+    counted::forget(connection, write_back).await?;
+    let delete = sqlx::query("DELETE FROM rejections WHERE batch = ?");
+    delete.bind(batch).execute(connection).await?;
     Ok(())
 }
 

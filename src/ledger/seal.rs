@@ -16,6 +16,7 @@ use sqlx::{Row, SqliteConnection};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::error::Fault;
+use crate::database::sqlite::at_once;
 use crate::database::{Dialect, audited};
 
 /// Up to this size all of a ledger is looked at when it is opened. Of a larger one only the newest
@@ -62,60 +63,74 @@ impl Changes {
     }
 }
 
-/// Rows of a relation that are sealed at once. What is read of them is in memory meanwhile.
+/// Rows that are sealed at once. What is read of them is in memory meanwhile.
 const ROWS_AT_ONCE_MAX: usize = 1_000;
 
-/// Seals rows as they are now; those that are gone lose their seal. Each relation takes two
-/// statements, however many writers the transaction has.
-pub(super) async fn seal(
+/// Seals rows as they are now, those that are gone losing their seal, and commits. That is two
+/// hand-overs to SQLite's thread, however many writers the transaction has.
+pub(super) async fn seal_and_commit(
     connection: &mut SqliteConnection,
-    rows: impl IntoIterator<Item = (String, i64)>,
+    rows: BTreeSet<(String, i64)>,
 ) -> Result<(), sqlx::Error> {
-    let mut by_relation: BTreeMap<String, Vec<i64>> = BTreeMap::new();
-    for (relation, row) in rows {
-        by_relation.entry(relation).or_default().push(row);
+    let rows: Vec<(String, i64)> = rows.into_iter().collect();
+    let mut chunks = rows.chunks(ROWS_AT_ONCE_MAX);
+    let last = chunks.next_back().unwrap_or_default();
+    for rows in chunks {
+        seal_some(connection, rows, "").await?;
     }
-    for (relation, rows) in by_relation {
-        for rows in rows.chunks(ROWS_AT_ONCE_MAX) {
-            seal_some(connection, &relation, rows).await?;
-        }
-    }
-    Ok(())
+    seal_some(connection, last, "; COMMIT").await
 }
 
+/// `rows` stand in the order of their relations; `then` follows in the statement that seals them.
 async fn seal_some(
     connection: &mut SqliteConnection,
-    relation: &str,
-    rows: &[i64],
+    rows: &[(String, i64)],
+    then: &'static str,
 ) -> Result<(), sqlx::Error> {
-    let sql = format!(
-        "SELECT rowid AS r, * FROM {} WHERE rowid IN (SELECT value FROM json_each(?))",
-        Dialect::Sqlite.quote(relation)
-    );
-    let held = sqlx::query(audited(sql)).bind(json!(rows).to_string());
-    let held = held.fetch_all(&mut *connection).await?;
-    let sealed = held
-        .iter()
-        .map(|row| Ok((row.try_get(0)?, digest(row, 1)?)));
-    let sealed: Vec<(i64, i64)> = sealed.collect::<Result<_, sqlx::Error>>()?;
-    if !sealed.is_empty() {
-        let keep = sqlx::query(
-            "INSERT OR REPLACE INTO seals (relation, row, xxh3)
-             SELECT ?, value ->> 0, value ->> 1 FROM json_each(?)",
-        );
-        let keep = keep.bind(relation).bind(json!(sealed).to_string());
-        keep.execute(&mut *connection).await?;
+    let by_relation: Vec<_> = rows.chunk_by(|(one, _), (next, _)| one == next).collect();
+    let relations = by_relation.iter().filter_map(|rows| rows.first());
+    let held = relations.map(|(relation, _)| {
+        let relation = Dialect::Sqlite.quote(relation);
+        format!(
+            "SELECT rowid AS r, * FROM {relation} WHERE rowid IN (SELECT value FROM json_each(?))"
+        )
+    });
+    let held = held.collect::<Vec<_>>().join("; ");
+    let mut held = sqlx::query(audited(held));
+    for rows in &by_relation {
+        let numbers: Vec<i64> = rows.iter().map(|(_, row)| *row).collect();
+        held = held.bind(json!(numbers).to_string());
     }
-    if sealed.len() < rows.len() {
-        let there: BTreeSet<i64> = sealed.iter().map(|(row, _)| *row).collect();
-        let gone: Vec<&i64> = rows.iter().filter(|row| !there.contains(row)).collect();
+    let held = at_once(held, &mut *connection).await?;
+    let mut sealed = BTreeMap::new();
+    for (rows, held) in by_relation.iter().zip(&held) {
+        let Some((relation, _)) = rows.first() else {
+            continue;
+        };
+        for row in held {
+            sealed.insert((relation.as_str(), row.try_get(0)?), digest(row, 1)?);
+        }
+    }
+    let all = rows.iter().map(|(relation, row)| (relation.as_str(), *row));
+    let gone: Vec<(&str, i64)> = all.filter(|row| !sealed.contains_key(row)).collect();
+    let sealed = sealed.into_iter();
+    let sealed: Vec<_> = sealed
+        .map(|((relation, row), xxh3)| (relation, row, xxh3))
+        .collect();
+    if !gone.is_empty() {
         let lose = sqlx::query(
-            "DELETE FROM seals WHERE relation = ? AND row IN (SELECT value FROM json_each(?))",
+            "DELETE FROM seals WHERE (relation, row) IN
+                 (SELECT value ->> 0, value ->> 1 FROM json_each(?))",
         );
-        let lose = lose.bind(relation).bind(json!(gone).to_string());
-        lose.execute(connection).await?;
+        let lose = lose.bind(json!(gone).to_string());
+        lose.execute(&mut *connection).await?;
     }
-    Ok(())
+    let keep = format!(
+        "INSERT OR REPLACE INTO seals (relation, row, xxh3)
+         SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?){then}"
+    );
+    let keep = sqlx::query(audited(keep)).bind(json!(sealed).to_string());
+    at_once(keep, connection).await.map(drop)
 }
 
 async fn keep(

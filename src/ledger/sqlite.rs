@@ -9,7 +9,7 @@ use std::time::Duration;
 use log::LevelFilter;
 use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions, Row as _, SqliteConnection};
 use tokio::sync::Mutex;
 
 use super::error::{Fault, LedgerError, database_error, result_code, result_code_of};
@@ -17,6 +17,8 @@ use super::lock;
 use super::parts::WriteBackId;
 use super::seal::{self, Changes};
 use super::together::{self, Together, Told, commit_together};
+use crate::database::audited;
+use crate::database::sqlite::at_once;
 use crate::{fault, state};
 
 /// The ledger. Cheap to clone; clones share its connections.
@@ -110,10 +112,21 @@ impl Ledger {
         doing: &'static str,
         work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, Fault>,
     ) -> Result<T, LedgerError> {
+        let work = async |connection: &mut SqliteConnection, _| work(connection).await;
+        self.write_given(doing, None, work).await
+    }
+
+    /// As [`Ledger::write`], of what is given the number of a write-back, if it is there.
+    async fn write_given<T>(
+        &self,
+        doing: &'static str,
+        id: Option<WriteBackId>,
+        work: impl AsyncFnOnce(&mut SqliteConnection, Option<i64>) -> Result<T, Fault>,
+    ) -> Result<T, LedgerError> {
         let joined = {
             let mut connection = self.connection.lock().await;
             self.expect_in_place()?;
-            self.join(&mut connection, work).await
+            self.join(&mut connection, id, work).await
         };
         let written = match joined {
             Ok((answer, told)) => match told.await {
@@ -149,13 +162,16 @@ impl Ledger {
     async fn join<T>(
         &self,
         connection: &mut SqliteConnection,
-        work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, Fault>,
+        id: Option<WriteBackId>,
+        work: impl AsyncFnOnce(&mut SqliteConnection, Option<i64>) -> Result<T, Fault>,
     ) -> Result<(T, Told), Fault> {
         self.together.recover(connection).await;
+        let number;
         if self.together.is_open() {
-            self.together.enter(connection).await?;
+            self.together.enter();
+            number = begin_with(connection, together::NEXT, id).await?;
         } else {
-            begin(connection, together::BEGIN).await?;
+            number = begin(connection, together::BEGIN, id).await?;
             // What a transaction that failed had changed is not changed.
             drop(self.changes.take());
             // It queues behind all who wait for the connection by now.
@@ -167,7 +183,7 @@ impl Ledger {
             ));
         }
         self.together.begin_work();
-        match work(&mut *connection).await {
+        match work(&mut *connection, number).await {
             Ok(answer) => Ok((answer, self.together.leave())),
             Err(fault) => {
                 self.together.recover(connection).await;
@@ -181,12 +197,22 @@ impl Ledger {
         &self,
         work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, Fault>,
     ) -> Result<T, LedgerError> {
+        let work = async |connection: &mut SqliteConnection, _| work(connection).await;
+        self.read_given(None, work).await
+    }
+
+    /// As [`Ledger::read`], of what is given the number of a write-back, if it is there.
+    async fn read_given<T>(
+        &self,
+        id: Option<WriteBackId>,
+        work: impl AsyncFnOnce(&mut SqliteConnection, Option<i64>) -> Result<T, Fault>,
+    ) -> Result<T, LedgerError> {
         let mut reading = self.reading.lock().await;
         let connection = match reading.take() {
             Some(connection) => connection,
             None => self.connect_again().await?,
         };
-        transact(reading.insert(connection), "BEGIN", work)
+        transact(reading.insert(connection), "BEGIN", id, work)
             .await
             .map_err(|fault| fault.of("read", &self.file))
     }
@@ -205,11 +231,10 @@ impl Ledger {
         doing: &'static str,
         work: impl AsyncFnOnce(&mut SqliteConnection, i64) -> Result<T, Fault>,
     ) -> Result<T, LedgerError> {
-        self.write(doing, async |connection| {
-            let write_back = write_back_number(connection, id).await?;
-            work(connection, write_back).await
-        })
-        .await
+        let work = async |connection: &mut SqliteConnection, number: Option<i64>| {
+            work(connection, number.ok_or(Fault::NoSuchRun(id.run))?).await
+        };
+        self.write_given(doing, Some(id), work).await
     }
 
     /// As [`Ledger::read`], about one write-back, which `work` is given by its number.
@@ -218,11 +243,10 @@ impl Ledger {
         id: WriteBackId,
         work: impl AsyncFnOnce(&mut SqliteConnection, i64) -> Result<T, Fault>,
     ) -> Result<T, LedgerError> {
-        self.read(async |connection| {
-            let write_back = write_back_number(connection, id).await?;
-            work(connection, write_back).await
-        })
-        .await
+        let work = async |connection: &mut SqliteConnection, number: Option<i64>| {
+            work(connection, number.ok_or(Fault::NoSuchRun(id.run))?).await
+        };
+        self.read_given(Some(id), work).await
     }
 
     /// What is written to a file that was removed is gone with the process, and nobody would know
@@ -235,21 +259,6 @@ impl Ledger {
             }),
         }
     }
-}
-
-/// The number under which other tables know a write-back.
-async fn write_back_number(
-    connection: &mut SqliteConnection,
-    id: WriteBackId,
-) -> Result<i64, Fault> {
-    let found =
-        sqlx::query_scalar("SELECT write_back FROM write_backs WHERE run = ? AND position = ?");
-    let found = found
-        .bind(id.run)
-        .bind(id.position)
-        .fetch_optional(&mut *connection)
-        .await?;
-    found.ok_or(Fault::NoSuchRun(id.run))
 }
 
 pub(super) async fn connect(file: &Path) -> Result<SqliteConnection, sqlx::Error> {
@@ -321,7 +330,8 @@ async fn look_through(connection: &mut SqliteConnection, file: &Path) -> Result<
     transact(
         connection,
         "BEGIN",
-        async |connection| match seal::are_of_these_tables(connection).await? {
+        None,
+        async |connection, _| match seal::are_of_these_tables(connection).await? {
             true => {
                 seal::verify(
                     connection,
@@ -335,15 +345,39 @@ async fn look_through(connection: &mut SqliteConnection, file: &Path) -> Result<
     .await
 }
 
-async fn begin(connection: &mut SqliteConnection, begin: &'static str) -> Result<(), sqlx::Error> {
-    match sqlx::raw_sql(begin).execute(&mut *connection).await {
+/// The number under which other tables know a write-back.
+const NUMBER: &str = "SELECT write_back FROM write_backs WHERE run = ? AND position = ?";
+
+/// Does `begin` and tells the number of a write-back, if it is there.
+async fn begin_with(
+    connection: &mut SqliteConnection,
+    begin: &'static str,
+    id: Option<WriteBackId>,
+) -> Result<Option<i64>, sqlx::Error> {
+    let Some(id) = id else {
+        sqlx::raw_sql(begin).execute(connection).await?;
+        return Ok(None);
+    };
+    let statements = sqlx::query(audited(format!("{begin}; {NUMBER}")));
+    let statements = statements.bind(id.run).bind(id.position);
+    let answers = at_once(statements, connection).await?;
+    let found = answers.last().and_then(|rows| rows.first());
+    found.map(|row| row.try_get(0)).transpose()
+}
+
+/// As [`begin_with`], of what begins a transaction.
+async fn begin(
+    connection: &mut SqliteConnection,
+    begin: &'static str,
+    id: Option<WriteBackId>,
+) -> Result<Option<i64>, sqlx::Error> {
+    match begin_with(&mut *connection, begin, id).await {
         // One is open whose work was let go half-way.
         Err(error) if result_code_of(&error) == Some(result_code::ERROR) => {
             sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await?;
-            sqlx::raw_sql(begin).execute(connection).await?;
-            Ok(())
+            begin_with(connection, begin, id).await
         }
-        begun => begun.map(|_| ()),
+        begun => begun,
     }
 }
 
@@ -353,11 +387,12 @@ async fn begin(connection: &mut SqliteConnection, begin: &'static str) -> Result
 async fn transact<T>(
     connection: &mut SqliteConnection,
     begin: &'static str,
-    work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, Fault>,
+    id: Option<WriteBackId>,
+    work: impl AsyncFnOnce(&mut SqliteConnection, Option<i64>) -> Result<T, Fault>,
 ) -> Result<T, Fault> {
-    self::begin(connection, begin).await?;
+    let number = self::begin(connection, begin, id).await?;
     let done = async {
-        let answer = work(&mut *connection).await?;
+        let answer = work(&mut *connection, number).await?;
         sqlx::raw_sql("COMMIT").execute(&mut *connection).await?;
         Ok(answer)
     };

@@ -15,6 +15,9 @@ use super::seal::{self, Changes};
 /// until the next member's begins, or all is committed.
 pub(super) const BEGIN: &str = "BEGIN IMMEDIATE; SAVEPOINT one";
 
+/// Sets the point behind which the next member's work stands.
+pub(super) const NEXT: &str = "RELEASE one; SAVEPOINT one";
+
 /// Whether the transaction that a writer was a part of is on disk.
 pub(super) type Told = oneshot::Receiver<Result<(), Fault>>;
 
@@ -66,13 +69,9 @@ impl Together {
         state.open
     }
 
-    /// Sets the point behind which somebody's work begins in the open transaction.
-    pub(super) async fn enter(&self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    /// Somebody is about to do [`NEXT`] in the open transaction.
+    pub(super) fn enter(&self) {
         self.state().step = Step::Entering;
-        let next = sqlx::raw_sql("RELEASE one; SAVEPOINT one");
-        next.execute(connection).await?;
-        self.begin_work();
-        Ok(())
     }
 
     /// Somebody's work begins.
@@ -131,16 +130,12 @@ pub(super) async fn commit_together(
         if together.state().open != number {
             return;
         }
-        let sealed = seal::seal(&mut connection, changes.take()).await;
-        let committed = match sealed {
-            Ok(()) => sqlx::raw_sql("COMMIT").execute(&mut *connection).await,
-            Err(error) => Err(error),
-        };
+        let committed = seal::seal_and_commit(&mut connection, changes.take()).await;
         if committed.is_err() {
             // Fails only where SQLite has done it already.
             drop(sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await);
         }
-        (committed.map(drop), together.close())
+        (committed, together.close())
     };
     drop((connection, together, changes));
     tell(members, committed);

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use sqlx::Row as _;
 use tempfile::TempDir;
 
 use super::*;
@@ -186,4 +187,34 @@ async fn a_database_with_another_encoding_is_refused() {
             .unwrap_err();
         assert!(matches!(error, SystemError::Failed { .. }), "{error:?}");
     }
+}
+
+#[tokio::test]
+async fn statements_given_at_once_answer_each_for_itself_and_end_with_the_first_that_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = Some("CREATE TABLE t (a UNIQUE)");
+    let connection = connection(&folder, None, script);
+    let opened = SqliteDatabase::open(&connection, Access::Write).await;
+    let mut database = opened.unwrap();
+    let numbers = |rows: &Vec<SqliteRow>| -> Vec<i64> {
+        let numbers = rows.iter().map(|row| row.get(0));
+        numbers.collect()
+    };
+    // The second time they are prepared already.
+    for _ in ["prepared", "kept"] {
+        let statements = sqlx::query(
+            "DELETE FROM t; INSERT INTO t VALUES (?), (?); SELECT a FROM t WHERE a > ? ORDER BY a;
+             UPDATE t SET a = a + ? RETURNING a",
+        );
+        let statements = statements.bind(1).bind(2).bind(0).bind(10);
+        let answers = at_once(statements, database.connection()).await.unwrap();
+        let told: Vec<Vec<i64>> = answers.iter().map(numbers).collect();
+        assert_eq!(told, [vec![], vec![], vec![1, 2], vec![11, 12]]);
+    }
+    let statements = "UPDATE t SET a = 1 WHERE a = ?; INSERT INTO t VALUES (?); DELETE FROM t";
+    let statements = sqlx::query(statements).bind(11).bind(1);
+    let failed = at_once(statements, database.connection()).await;
+    assert!(failed.unwrap_err().to_string().contains("UNIQUE"));
+    let left = database.fetch("SELECT a FROM t ORDER BY a".to_owned());
+    assert_eq!(numbers(&left.await.unwrap()), [1, 12]);
 }

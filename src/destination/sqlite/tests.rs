@@ -855,6 +855,46 @@ async fn a_lock_of_somebody_else_is_waited_for_and_then_told() {
     destination.rollback().await.unwrap();
 }
 
+#[tokio::test]
+async fn a_table_that_was_altered_between_two_transactions_is_known_as_it_is_now() {
+    let place = Place::with("CREATE TABLE t (id TEXT PRIMARY KEY, score INTEGER)").await;
+    let mut crm = place.destination().await;
+    let object = crm.describe(&name(&["t"])).await.unwrap();
+    let layout = layout(&object, &["id", "score"]);
+    let mut told = Vec::new();
+    let columns = [
+        "score INTEGER",
+        "score TEXT NOT NULL ON CONFLICT IGNORE",
+        "score INTEGER UNIQUE ON CONFLICT REPLACE",
+    ];
+    for column in columns {
+        let alter = format!("DROP TABLE t; CREATE TABLE t (id TEXT PRIMARY KEY, {column})");
+        let altered = sqlx::raw_sql(audited(alter));
+        altered.execute(&mut place.other().await).await.unwrap();
+        // Twice, so that it is also told from what is known.
+        for _ in ["asked", "known"] {
+            crm.begin().await.unwrap();
+            let declared = crm.declarations(&object).await.unwrap();
+            let on_conflict = crm.on_conflict(&layout).await.unwrap();
+            told.push((declared[1].declared.clone(), on_conflict));
+            crm.commit().await.unwrap();
+        }
+    }
+    let expected = [
+        ("INTEGER".to_owned(), OnConflict::Unsaid),
+        ("TEXT".to_owned(), OnConflict::Abort),
+        ("INTEGER".to_owned(), OnConflict::Abort),
+    ];
+    let twice = expected.into_iter().flat_map(|one| [one.clone(), one]);
+    assert_eq!(told, twice.collect::<Vec<_>>());
+    // Between transactions anybody may alter it.
+    let alter = "DROP TABLE t; CREATE TABLE t (id TEXT PRIMARY KEY, score REAL)";
+    let altered = sqlx::raw_sql(alter).execute(&mut place.other().await).await;
+    altered.unwrap();
+    let declared = crm.declarations(&object).await.unwrap();
+    assert_eq!(declared[1].declared, "REAL");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn our_own_writers_take_turns() {
     let place = Place::with(
