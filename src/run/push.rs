@@ -331,7 +331,7 @@ impl Push<'_> {
     }
 
     fn start_writers_of(&self, context: WriterContext) -> (mpsc::Sender<Batch>, Writers) {
-        let writer_count = writers_at_work(self.assignment.destination);
+        let writer_count = writers_at_work(&self.assignment);
         let (queue, receiver) = mpsc::channel(writer_count);
         (queue, Writers::start(writer_count, context, receiver))
     }
@@ -429,10 +429,14 @@ pub(super) fn identities(contents: Contents<'_>, records: &DataFrame) -> Identit
 
 /// Writers of a connection. Those of a web API share its requests in flight, and each has files to
 /// keep between two of its own: some more of them see to it that there always is a request to send.
-fn writers_at_work(destination: &Connection) -> usize {
-    let writers = destination.limits.writers;
-    match destination.system {
-        System::Service(_) => writers + writers / 2,
+/// What goes in bulk waits for jobs, and its batches are large.
+fn writers_at_work(assignment: &Assignment<'_>) -> usize {
+    let writers = assignment.destination.limits.writers;
+    match assignment.destination.system {
+        System::Service(_) if assignment.batch_records_max < BULK_BATCH_RECORDS_MAX => {
+            writers + writers / 2
+        }
+        System::Service(_) => writers,
         System::Sqlite(_)
         | System::Postgres(_)
         | System::Mysql(_)
