@@ -483,7 +483,9 @@ impl BullhornDestination {
             .unwrap_or_default();
         let described = self.described(entity).await?;
         let fields = asked_fields(layout, described.has("isDeleted"));
-        let mut ids = BTreeSet::new();
+        // Since they were searched for, the index may have come to know some of them: these are no
+        // newer than the newest that it tells of by now.
+        let mut ids = self.ids_of_keys(layout, keys).await?;
         for _ in 0..NEWEST_LOOKS_MAX {
             let next: BTreeSet<u64> = (last + 1..=last + NEWEST_MAX).collect();
             let told = self.told(entity, &fields, &next).await?;
