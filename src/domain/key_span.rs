@@ -60,7 +60,7 @@ mod tests {
         for (key, may_be) in [
             ("0099", false),
             ("0120", true),
-            ("02", false),
+            ("03", false),
             ("0200", true),
             ("0201", false),
         ] {
