@@ -16,6 +16,7 @@ mod fault;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod heap;
 mod http;
 mod ledger;
 mod library;

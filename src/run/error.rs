@@ -50,6 +50,13 @@ pub(crate) enum RunError {
 }
 
 impl RunError {
+    pub(super) fn paused(job: &str, pause: Pause) -> Self {
+        Self::Paused {
+            job: job.to_owned(),
+            pause: Box::new(pause),
+        }
+    }
+
     /// Whether it says that a run wrote nothing that could be taken back.
     pub(crate) fn is_nothing_to_undo(&self) -> bool {
         matches!(self, Self::Undo(UndoError::NothingToUndo { .. }))

@@ -95,6 +95,7 @@ pub(crate) use self::request::{RequestedCycle, RunRequest};
 use self::resolve::Records;
 pub(crate) use self::swap::{ChangedRows, CreatedRows};
 use crate::domain::mapping::RunFacts;
+use crate::heap::on_heap;
 use crate::ledger::Ledger;
 use crate::run::request::Scope;
 
@@ -105,7 +106,7 @@ pub(crate) async fn carry_out(
     ledger: &Ledger,
     progress: Arc<dyn Progress>,
 ) -> Result<RunReport, RunError> {
-    let work = carried_out(request, ledger, progress);
+    let work = on_heap(|| carried_out(request, ledger, progress));
     let (report, calls) = calls::counted(ledger, work, |report| report.run).await?;
     Ok(RunReport { calls, ..report })
 }
@@ -125,8 +126,7 @@ async fn carried_out(
         ));
     }
     if let Some(pause) = ledger.pause_of(job, Utc::now()).await? {
-        let (job, pause) = (job.clone(), Box::new(pause));
-        return Err(RunError::Paused { job, pause });
+        return Err(RunError::paused(job, pause));
     }
     if let Scope::Planned(saved) = request.scope {
         saved.expect_job(request.checked)?;
@@ -150,7 +150,7 @@ async fn carried_out(
     };
     let provisional = origin::facts(request, unfinished);
     let extent = origin::extent(request, ledger, &provisional).await?;
-    let (mut plans, absent) = records.plans(request, &provisional, &extent).await?;
+    let (mut plans, absent) = on_heap(|| records.plans(request, &provisional, &extent)).await?;
     if request.stop.is_asked() {
         return Err(RunError::Interrupted);
     }

@@ -30,6 +30,7 @@ use crate::domain::problem::{Location, PlacedCause, Problem, did_you_mean, has_m
 use crate::domain::real_time;
 use crate::domain::referral::Referrals;
 use crate::domain::value::Kind;
+use crate::heap::on_heap;
 use crate::ledger::{Ledger, LedgerError, MappedField, MappedFor, WriteBackId};
 use crate::package::Package;
 use crate::run::answers::Answers;
@@ -632,10 +633,10 @@ async fn plan_all(
         made_by: BTreeMap::new(),
         problems: Vec::new(),
     };
-    planner.meet_services(&chosen).await;
+    on_heap(|| planner.meet_services(&chosen)).await;
     let mut plans = Vec::new();
     for write_back in chosen {
-        plans.extend(planner.plan(write_back).await);
+        plans.extend(on_heap(|| planner.plan(write_back)).await);
     }
     planner.refuse_two_writers(&plans);
     planner.refuse_moved_ways(&plans);
@@ -747,7 +748,7 @@ impl Planner<'_> {
         let destination = with_options(destination, write_back);
         // Opening a source finds the tables and columns that are not there.
         let opened = match self.sources {
-            Sources::Opened => self.open_source(write_back, &source).await,
+            Sources::Opened => on_heap(|| self.open_source(write_back, &source)).await,
             Sources::Unopened => None,
         };
         let object = self.describe(write_back, &destination).await?;

@@ -8,6 +8,7 @@ use super::files;
 use super::notice::{self, Book, NoticeError};
 use crate::config::{CheckedJob, Project};
 use crate::domain::error::chain;
+use crate::heap::on_heap;
 use crate::ledger::{
     Ledger, LedgerError, OfLook, PageRequest, RequestAct, RetryWish, RunStatus, UndoWish,
     UnfinishedRun,
@@ -132,13 +133,13 @@ pub(super) async fn carry_out(
         RequestAct::Run => {
             let scope = Scope::All;
             let cycle = work.cycle(work.request.cycle.as_deref()).await?;
-            work.run(cycle, scope, work.request.write_back.as_deref(), None)
-                .await
+            let write_back = work.request.write_back.as_deref();
+            on_heap(|| work.run(cycle, scope, write_back, None)).await
         }
-        RequestAct::Retry => work.retry().await,
-        RequestAct::Approve => work.approve().await,
-        RequestAct::Apply => work.apply().await,
-        RequestAct::Undo => work.undo().await,
+        RequestAct::Retry => on_heap(|| work.retry()).await,
+        RequestAct::Approve => on_heap(|| work.approve()).await,
+        RequestAct::Apply => on_heap(|| work.apply()).await,
+        RequestAct::Undo => on_heap(|| work.undo()).await,
         RequestAct::Stop
         | RequestAct::Preview
         | RequestAct::LookAtStopped
