@@ -14,7 +14,7 @@ use axum::response::Response;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout_at};
+use tokio::time::{sleep, sleep_until, timeout_at};
 use tracing::{debug, error};
 
 use super::call::{Answer, Call, Hindrance, Verb};
@@ -245,10 +245,11 @@ impl<S: StandIn> Desk<S> {
         let wanted = self.inner.lock().await.stand_in.locks(&call);
         let (held, locked) = self.hold(wanted, tempo).await;
         call.hindrance.locked = locked;
-        if !tempo.latency.is_zero() {
-            sleep(tempo.latency).await;
-        }
+        // What is done takes its time within the call's: half of the way is there, half is back.
+        let begun = Instant::now();
+        sleep(tempo.latency / 2).await;
         let mut answer = self.answer(&call).await;
+        sleep_until((begun + tempo.latency).into()).await;
         drop(held);
         if has(Mishap::ErrorAfter) {
             answer = self.refuse(Mishap::ErrorAfter, &call).await;

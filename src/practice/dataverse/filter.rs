@@ -64,6 +64,34 @@ impl Filter {
         }
     }
 
+    /// A column that holds one of these forms in each row that is wanted; `None` if nothing so
+    /// simple can be said.
+    pub(super) fn confined(&self) -> Option<(&str, BTreeSet<String>)> {
+        match self {
+            Self::In { column, values } => Some((column, values.clone())),
+            // Numbers are compared as such, and several forms may be one number.
+            Self::Compared {
+                column,
+                operator: Operator::Eq,
+                value: value @ Value::String(_),
+            } => Some((column, BTreeSet::from([form(value)]))),
+            Self::And(parts) => parts.iter().find_map(Self::confined),
+            Self::Or(parts) => {
+                let mut parts = parts.iter().map(Self::confined);
+                let (column, mut forms) = parts.next()??;
+                for part in parts {
+                    let (other, others) = part?;
+                    if other != column {
+                        return None;
+                    }
+                    forms.extend(others);
+                }
+                Some((column, forms))
+            }
+            Self::Not(_) | Self::Compared { .. } | Self::Part { .. } => None,
+        }
+    }
+
     /// Whether a row is wanted, of which `value` tells what a column holds.
     pub(super) fn holds(&self, value: &dyn Fn(&str) -> Value) -> bool {
         match self {
@@ -446,6 +474,57 @@ mod tests {
         let parameters = [("@p1", "'name'"), ("@p2", "['A,)','O''Brien']")];
         let list = "Microsoft.Dynamics.CRM.In(PropertyName=@p1,PropertyValues=@p2)";
         assert!(holds(list, &parameters));
+    }
+
+    /// Whatever a filter lets through holds what the filter is confined to.
+    #[test]
+    fn a_confined_filter_leaves_no_row_out() {
+        let values = [
+            json!("a"),
+            json!("A "),
+            json!("b"),
+            json!(1),
+            json!("1"),
+            json!(null),
+        ];
+        let confined = [
+            ("name eq 'a'", Some(1)),
+            ("risk eq 1 and name eq 'a'", Some(1)),
+            (
+                "name eq 'A' or (name eq 'b ' and risk eq 1) or name eq 'a'",
+                Some(2),
+            ),
+            (
+                "Microsoft.Dynamics.CRM.In(PropertyName='name',PropertyValues=['a','1'])",
+                Some(2),
+            ),
+            ("name eq 1", None),
+            ("name eq null", None),
+            ("name eq 'a' or risk eq 1", None),
+            ("name eq 'a' or name ne 'b'", None),
+            ("not (name eq 'a')", None),
+        ];
+        for (text, forms) in confined {
+            let filter = parse_filter(text, &[]).expect("a filter");
+            let found = filter.confined();
+            assert_eq!(
+                found.as_ref().map(|(_, forms)| forms.len()),
+                forms,
+                "{text}"
+            );
+            for (name, risk) in values
+                .iter()
+                .flat_map(|name| values.iter().map(move |risk| (name, risk)))
+            {
+                let row = json!({ "name": name, "risk": risk });
+                let value = |column: &str| row.get(column).cloned().unwrap_or_default();
+                if let Some((column, forms)) = &found
+                    && filter.holds(&value)
+                {
+                    assert!(forms.contains(&form(&value(column))), "{text}: {row}");
+                }
+            }
+        }
     }
 
     #[test]

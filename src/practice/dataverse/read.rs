@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use super::environment::Environment;
 use super::errors::ODataError;
-use super::filter::{compare, parse_filter};
-use super::table::{ColumnDefinition, ColumnKind, Definition, Listing, TableRow};
+use super::filter::{Filter, compare, parse_filter};
+use super::table::{ColumnDefinition, ColumnKind, Definition, Listing, Table, TableRow};
 use super::value::taken;
 use crate::practice::call::Call;
 
@@ -145,16 +145,22 @@ impl Environment {
             Some(column) => row.plain(&column.name),
             None => Value::Null,
         };
-        let mut found: Vec<&TableRow> = self
-            .tables
-            .get(&definition.name)
-            .into_iter()
-            .flat_map(|table| table.rows().map(|(_, row)| row))
-            .filter(|row| {
-                let value = |name: &str| of_column(row, name);
-                filter.as_ref().is_none_or(|filter| filter.holds(&value))
-            })
-            .collect();
+        let table = self.tables.get(&definition.name);
+        let confined = filter.as_ref().and_then(Filter::confined);
+        let mut found: Vec<&TableRow> = confined
+            .zip(table)
+            .and_then(|((column, forms), table)| table.holding(column, &forms))
+            .unwrap_or_else(|| {
+                table
+                    .into_iter()
+                    .flat_map(Table::rows)
+                    .map(|(_, row)| row)
+                    .collect()
+            });
+        found.retain(|row| {
+            let value = |name: &str| of_column(row, name);
+            filter.as_ref().is_none_or(|filter| filter.holds(&value))
+        });
         if let Some(order) = call.parameter("$orderby") {
             let terms = order_terms(definition, order)?;
             found.sort_by(|left, right| {

@@ -387,6 +387,20 @@ impl Table {
         found.into_iter().flatten().cloned().collect()
     }
 
+    /// Rows, by their id, among which are all that hold one of these forms in a column; `None` if
+    /// no index is kept of it.
+    pub(super) fn holding(&self, column: &str, forms: &BTreeSet<String>) -> Option<Vec<&TableRow>> {
+        let mut keys = self.definition.keys.iter();
+        let place = keys.position(|key| key.columns == [column])?;
+        let keyed = self.keyed.get(place)?;
+        let ids: BTreeSet<&String> = forms
+            .iter()
+            .filter_map(|form| keyed.get(form))
+            .flatten()
+            .collect();
+        Some(ids.into_iter().filter_map(|id| self.rows.get(id)).collect())
+    }
+
     /// Another row that holds the same as `row` in the columns of some key.
     pub(super) fn holder(&self, id: &str, row: &TableRow) -> Option<(&AlternateKey, String)> {
         self.definition
