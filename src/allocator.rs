@@ -19,6 +19,7 @@ const KEPT_BYTES: (&str, &str) = ("MALLOC_TRIM_THRESHOLD_", "8388608");
 const FIXED: [(&str, &str); 2] = [MAPPED_FROM_BYTES, KEPT_BYTES];
 
 /// What a user sets who tunes the allocator; it is left as it is then.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 const TUNABLES: [&str; 3] = [MAPPED_FROM_BYTES.0, KEPT_BYTES.0, "GLIBC_TUNABLES"];
 
 /// Starts this program anew with these sizes fixed, and does not return; where that is done already,

@@ -29,6 +29,9 @@ pub(crate) struct Marker {
 pub(crate) struct JournalMark {
     pub(crate) key: String,
     pub(crate) column: String,
+    /// What the journal calls the cycle: a day's requests about one record are told apart by it.
+    #[serde(default)]
+    pub(crate) cycle: Option<String>,
 }
 
 /// What a sending was to do to a record's row.

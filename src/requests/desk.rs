@@ -603,7 +603,7 @@ impl Desk {
 
     /// Finds out what became of a request whose batch was sent. Errors: why that is not known yet.
     async fn settle(&self, post: &Post, request: &RecordRequest) -> Result<(), String> {
-        let settled = post.settle(request.place).await;
+        let settled = post.settle(request.place, &request.record).await;
         let settled = settled.map_err(|error| chain(&error).join(": "))?;
         let fate = match settled {
             Settled::NotWritten => RequestFate::NotWritten,

@@ -165,6 +165,7 @@ fn mark(rows: &DataFrame) -> Option<JournalMark> {
     Some(JournalMark {
         key: text(JournalColumn::MatchKey)?,
         column: text(JournalColumn::ColumnName)?,
+        cycle: text(JournalColumn::Cycle),
     })
 }
 
@@ -177,14 +178,27 @@ pub(super) struct JournalWitness<'a> {
 }
 
 impl JournalWitness<'_> {
-    /// What tells one row from those of other sendings.
-    const TELLING: [JournalColumn; 5] = [
-        JournalColumn::Run,
-        JournalColumn::Job,
-        JournalColumn::WriteBack,
-        JournalColumn::MatchKey,
-        JournalColumn::ColumnName,
-    ];
+    /// What a mark says of a row in a column, by which it is told from those of other sendings;
+    /// `None` of a column that tells nothing.
+    fn told(&self, mark: &JournalMark, column: JournalColumn, name: &str) -> Option<Column> {
+        let name = name.into();
+        match column {
+            JournalColumn::Run => Some(Column::new(name, [self.run])),
+            JournalColumn::Job => Some(Column::new(name, [self.job])),
+            JournalColumn::WriteBack => Some(Column::new(name, [self.write_back])),
+            JournalColumn::Cycle => {
+                let cycle = mark.cycle.as_deref();
+                cycle.map(|cycle| Column::new(name, [cycle]))
+            }
+            JournalColumn::MatchKey => Some(Column::new(name, [mark.key.as_str()])),
+            JournalColumn::ColumnName => Some(Column::new(name, [mark.column.as_str()])),
+            JournalColumn::Object
+            | JournalColumn::OldValue
+            | JournalColumn::NewValue
+            | JournalColumn::Change
+            | JournalColumn::WrittenAt => None,
+        }
+    }
 
     /// Whether a row of this mark is there, as far as this user may look.
     pub(super) async fn has(
@@ -192,11 +206,12 @@ impl JournalWitness<'_> {
         destination: &mut AnyDatabase,
         mark: &JournalMark,
     ) -> Result<bool, SystemError> {
-        let positions: Vec<usize> = (0..)
-            .zip(JournalColumn::ALL)
-            .filter(|(_, column)| Self::TELLING.contains(column))
-            .map(|(position, _)| position)
-            .collect();
+        let columns = JournalColumn::ALL.into_iter().zip(&self.layout.fields);
+        let told = columns.map(|(column, field)| self.told(mark, column, &field.column.name));
+        let (positions, values): (Vec<usize>, Vec<Column>) = told
+            .enumerate()
+            .filter_map(|(position, value)| Some((position, value?)))
+            .unzip();
         let narrow = self.layout.narrowed(&positions);
         let fields: Vec<LayoutField> = narrow
             .fields
@@ -210,23 +225,7 @@ impl JournalWitness<'_> {
             return Ok(false);
         }
         let key = (0..fields.len()).collect();
-        let values = Self::TELLING.iter().zip(&fields).map(|(column, field)| {
-            let name = field.column.name.as_str().into();
-            match column {
-                JournalColumn::Job => Column::new(name, [self.job]),
-                JournalColumn::WriteBack => Column::new(name, [self.write_back]),
-                JournalColumn::MatchKey => Column::new(name, [mark.key.as_str()]),
-                JournalColumn::ColumnName => Column::new(name, [mark.column.as_str()]),
-                JournalColumn::Run
-                | JournalColumn::Cycle
-                | JournalColumn::Object
-                | JournalColumn::OldValue
-                | JournalColumn::NewValue
-                | JournalColumn::Change
-                | JournalColumn::WrittenAt => Column::new(name, [self.run]),
-            }
-        });
-        let row = DataFrame::new(1, values.collect()).expect("every column has one value");
+        let row = DataFrame::new(1, values).expect("every column has one value");
         let layout = Layout {
             fields,
             key,

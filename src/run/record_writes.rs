@@ -48,6 +48,8 @@ pub(crate) enum Part {
         /// Only those sent before this one.
         before: Option<i64>,
     },
+    /// What was sent after this one.
+    After(i64),
 }
 
 /// What one sending wrote into the record's row, or may have.
@@ -89,6 +91,27 @@ pub(super) async fn gather(
     search.into_writes(ledger).await
 }
 
+/// Whether a record was written by an earlier sending of its batch, as what rows held before later
+/// ones tells; `None`, if these say nothing of it.
+pub(super) async fn was_written(
+    project: &Project,
+    ledger: &Ledger,
+    of: RecordOf<'_>,
+    (folder, sendings): (&Path, &[SentImages]),
+) -> Result<Option<bool>, JournalError> {
+    let (Some(first), Some(last)) = (sendings.first(), sendings.last()) else {
+        return Ok(None);
+    };
+    let own = block_in_place(|| find_in(folder, std::slice::from_ref(first), of.record))?;
+    let Some((_, own)) = own else {
+        return Ok(None);
+    };
+    let mut search = Search::new(project, of, Part::After(last.image));
+    search.go_through(ledger).await?;
+    let mut later = search.found.iter().rev().map(|write| &write.image);
+    Ok(later.find_map(|later| own.was_written_before(later)))
+}
+
 /// A write that was found, whatever its run.
 struct FoundWrite {
     sending: i64,
@@ -122,7 +145,7 @@ struct Search<'a> {
 impl<'a> Search<'a> {
     fn new(project: &'a Project, of: RecordOf<'a>, part: Part) -> Self {
         let before = match part {
-            Part::Whole => None,
+            Part::Whole | Part::After(_) => None,
             Part::Newest { before, .. } => before,
         };
         Self {
@@ -148,6 +171,9 @@ impl<'a> Search<'a> {
             let batches = ledger.imaged_batches(job, write_back, self.reached, BATCHES_AT_ONCE);
             let batches = batches.await?;
             for batch in &batches {
+                if batch.sending <= self.after() {
+                    return Ok(());
+                }
                 block_in_place(|| self.look_at(batch))?;
                 if self.is_enough() {
                     return Ok(());
@@ -157,6 +183,14 @@ impl<'a> Search<'a> {
                 self.is_at_the_begin = true;
                 return Ok(());
             }
+        }
+    }
+
+    /// What was sent until then is not looked at.
+    fn after(&self) -> i64 {
+        match self.part {
+            Part::After(sending) => sending,
+            Part::Whole | Part::Newest { .. } => i64::MIN,
         }
     }
 
@@ -179,7 +213,8 @@ impl<'a> Search<'a> {
             return Ok(());
         }
         self.present.insert(run);
-        present.retain(|sending| may_have(sending, self.of.record));
+        let after = self.after();
+        present.retain(|sending| sending.image > after && may_have(sending, self.of.record));
         self.read += present
             .iter()
             .map(|sending| sending.segment.bytes)
@@ -238,7 +273,7 @@ impl<'a> Search<'a> {
                 first.map_or(i64::MIN, |write| write.sending)
             }
             Part::Newest { .. } if !self.is_at_the_begin => self.reached.unwrap_or(i64::MIN),
-            Part::Whole | Part::Newest { .. } => i64::MIN,
+            Part::Whole | Part::Newest { .. } | Part::After(_) => i64::MIN,
         }
     }
 
@@ -247,7 +282,7 @@ impl<'a> Search<'a> {
         let (job, write_back, begin) = (self.of.job, self.of.write_back, self.begin());
         let end = match self.part {
             Part::Newest { before, .. } => before.unwrap_or(i64::MAX),
-            Part::Whole => i64::MAX,
+            Part::Whole | Part::After(_) => i64::MAX,
         };
         let least_run = self.least_run.filter(|_| !self.is_at_the_begin);
         let journal = ledger
@@ -362,6 +397,26 @@ pub(super) struct Image {
     pub(super) created: bool,
     pub(super) deleted: bool,
     pub(super) fields: Vec<FieldImage>,
+}
+
+impl Image {
+    /// Whether it was written, as what the row held before a later write tells, if that does.
+    fn was_written_before(&self, later: &Self) -> Option<bool> {
+        if self.created {
+            return Some(!later.created);
+        }
+        let changed = self.fields.iter().filter(|field| field.change().is_some());
+        let mut seen = changed.filter_map(|own| {
+            let later = later.fields.iter().find(|field| field.name == own.name)?;
+            let is = |text: Option<&str>| same(own.kind, later.before.as_deref(), text);
+            Some((is(own.after()), is(own.before.as_deref())))
+        });
+        let first = seen.next()?;
+        let seen: Vec<(bool, bool)> = std::iter::once(first).chain(seen).collect();
+        // What is neither was changed by somebody else, and is taken for written, as everywhere.
+        let is_sent = seen.iter().any(|(is_sent, _)| *is_sent);
+        Some(is_sent || !seen.iter().any(|(_, is_before)| *is_before))
+    }
 }
 
 /// One field of it that is no part of the match key.

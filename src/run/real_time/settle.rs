@@ -1,23 +1,43 @@
 //! Finding out what became of a request that was sent and is not known to be written: its row is
-//! asked, as a run that is taken up does. Nothing is sent.
+//! asked, as a run that is taken up does, and where somebody of ours wrote it since, what it held
+//! before that. Nothing is sent.
 
 use super::{Post, Settled};
 use crate::destination::seam::{Destination, Transact};
 use crate::destination::service::AnyService;
 use crate::destination::{AnyDatabase, AnyDestination};
 use crate::domain::error::SystemError;
-use crate::ledger::{RequestPlace, SentImages};
+use crate::ledger::{LedgerError, RequestPlace, SentImages};
 use crate::run::doubt::{self, FirstImages, Verdict, claim};
 use crate::run::images;
+use crate::run::journal::JournalError;
 use crate::run::journal_table::JournalTable;
 use crate::run::place::run_folder;
 use crate::run::push::error::PushError;
+use crate::run::record_writes::{RecordOf, was_written};
 use crate::run::stop::Stop;
 
+/// Why it is not known yet.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SettleError {
+    #[error(transparent)]
+    Push(#[from] PushError),
+
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
 impl Post {
-    /// Settles a request whose batch was sent.
+    /// Settles a request about a record whose batch was sent.
     /// Errors: the destination cannot be asked now.
-    pub(crate) async fn settle(&self, place: RequestPlace) -> Result<Settled, PushError> {
+    pub(crate) async fn settle(
+        &self,
+        place: RequestPlace,
+        record: &str,
+    ) -> Result<Settled, SettleError> {
         if self.ledger.sent_of_request(place).await? == Some(true) {
             return Ok(Settled::Written);
         }
@@ -26,8 +46,8 @@ impl Post {
         let settled = match sendings.is_empty() {
             true => Settled::Written,
             false => match self.plan.destination.system.service() {
-                Some(_) => self.settle_by_look(place, &sendings).await?,
-                None => self.settle_by_marker(place, sendings).await?,
+                Some(_) => self.settle_by_look((place, record), &sendings).await?,
+                None => self.settle_by_marker((place, record), sendings).await?,
             },
         };
         let (ledger, id, span) = (&self.ledger, place.id(), place.span());
@@ -52,9 +72,9 @@ impl Post {
     /// A database is asked about the transaction first, then about the row.
     async fn settle_by_marker(
         &self,
-        place: RequestPlace,
+        (place, record): (RequestPlace, &str),
         sendings: Vec<SentImages>,
-    ) -> Result<Settled, PushError> {
+    ) -> Result<Settled, SettleError> {
         let failed = |source| self.failed(source);
         let connected = AnyDatabase::connect(&self.plan.destination).await;
         let mut database = connected.map_err(failed)?;
@@ -73,7 +93,8 @@ impl Post {
             (true, _) => Settled::Written,
             (false, []) => Settled::NotWritten,
             (false, unknown) => {
-                self.look(&mut AnyDestination::Database(database), place, unknown)
+                let mut destination = AnyDestination::Database(database);
+                self.look(&mut destination, (place, record), unknown)
                     .await?
             }
         };
@@ -82,34 +103,43 @@ impl Post {
 
     async fn settle_by_look(
         &self,
-        place: RequestPlace,
+        about: (RequestPlace, &str),
         sendings: &[SentImages],
-    ) -> Result<Settled, PushError> {
+    ) -> Result<Settled, SettleError> {
         let connected = AnyService::connect(&self.plan.destination).await;
         let service = connected.map_err(|source| self.failed(source))?;
         let mut destination = AnyDestination::Service(service);
-        self.look(&mut destination, place, sendings).await
+        self.look(&mut destination, about, sendings).await
     }
 
-    /// A row that still holds its first before-image was not written.
+    /// A row that still holds its first before-image was not written. Where a run or another request
+    /// wrote it since, what it held before that counts.
     async fn look(
         &self,
         destination: &mut AnyDestination,
-        place: RequestPlace,
+        (place, record): (RequestPlace, &str),
         sendings: &[SentImages],
-    ) -> Result<Settled, PushError> {
+    ) -> Result<Settled, SettleError> {
         let folder = run_folder(&self.project, place.run).join(self.write_back());
         let folder = images::folder_in(&folder);
         let Some(first) = sendings.first() else {
             return Ok(Settled::NotWritten);
         };
         let read = || FirstImages::read(&folder, &first.segment, self.plan.object());
-        let images = tokio::task::block_in_place(read)?;
+        let images = tokio::task::block_in_place(read).map_err(PushError::from)?;
         let found = images.still_to_do(destination).await;
         let still_to_do = found.map_err(|source| self.failed(source))?;
-        Ok(match still_to_do.contains(&true) {
-            true => Settled::NotWritten,
-            false => Settled::Written,
+        // Who writes the row from now on tells in the ledger first; so the ledger is asked last.
+        let of = RecordOf {
+            job: &self.job,
+            write_back: self.write_back(),
+            record,
+        };
+        let (project, ledger) = (&self.project, &self.ledger);
+        let later = was_written(project, ledger, of, (&folder, sendings)).await?;
+        Ok(match later.unwrap_or(!still_to_do.contains(&true)) {
+            true => Settled::Written,
+            false => Settled::NotWritten,
         })
     }
 }

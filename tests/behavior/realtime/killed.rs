@@ -1,7 +1,8 @@
 //! Requests whose process is killed: what was answered stands, and what was not is settled.
 
-use super::caller::{Answering, Sent, TOKEN, begin, path_of, place_on, send};
-use crate::harness::Server;
+use super::caller::{Answering, FIELDS, Sent, TOKEN, begin, path_of, place_on, send};
+use crate::harness::{Server, Workspace};
+use crate::journal_tables::proposed;
 
 const CHANGE: &str = r#"{"values": {"score": 7}}"#;
 
@@ -47,6 +48,78 @@ fn a_request_that_was_cut_off_and_is_asked_again_is_carried_out_once() {
         let undone = place.command(&["undo", "1"]);
         assert_eq!(undone.code, 0, "{server} {undone}");
         assert_eq!(place.rows("accounts"), super::caller::ROWS, "{server}");
+    }
+}
+
+/// Where the ledger knows that a request is sent, and its transaction is not committed.
+const SENT: &str = "record a batch in";
+
+/// Has a request die at a place, and whatever else happens `meanwhile`; gives what is told of it
+/// then.
+fn told_after(place: &Workspace, death: &str, score: u32, meanwhile: impl FnOnce()) -> String {
+    let at = format!("1 {death}");
+    let answering = Answering::start_with(place, &[("WRITEBACK_ABORT_AT", &at)]);
+    let (path, key) = (path_of("A1"), format!("k{score}"));
+    let body = format!(r#"{{"values": {{"score": {score}}}}}"#);
+    let token = format!("Bearer {TOKEN}");
+    let headers = [("Authorization", token.as_str()), ("Idempotency-Key", &key)];
+    let cut = send(&answering.host, "PATCH", &path, &headers, &body);
+    assert!(cut.is_none(), "{death}: {cut:?}");
+    answering.kill();
+    meanwhile();
+    let id = format!("SELECT id FROM record_requests WHERE idempotency_key = '{key}'");
+    let id = place.query_ledger(&id).expect("a ledger");
+    let answering = Answering::start(place);
+    let settled = answering.settled(id.trim_start_matches("id\n").trim());
+    answering.kill();
+    settled["outcome"].as_str().expect("an outcome").to_owned()
+}
+
+#[test]
+fn what_the_journal_says_of_an_earlier_request_is_not_taken_for_a_later_one() {
+    for server in Server::ALL {
+        let place = place_on(server);
+        place.job("journal_table = 'journal'", FIELDS);
+        let check = place.command(&["check"]);
+        place.execute(&proposed(&check));
+        for (score, death, outcome) in [
+            (101, "a batch committed", "updated"),
+            (102, SENT, "not_written"),
+            (103, "a batch committed", "updated"),
+        ] {
+            let told = told_after(&place, death, score, || ());
+            assert_eq!(told, outcome, "{server} {score}");
+        }
+        let told = place.query("SELECT old_value, new_value FROM journal ORDER BY new_value");
+        assert_eq!(told, "old_value,new_value\n1,101\n101,103\n", "{server}");
+        let held = place.query("SELECT score FROM accounts WHERE id = 'A1'");
+        assert_eq!(held, "score\n103\n", "{server}");
+    }
+}
+
+#[test]
+fn what_an_undo_wrote_since_is_not_taken_for_what_a_request_wrote() {
+    for server in Server::ALL {
+        let place = place_on(server);
+        for (score, death, outcome) in [
+            (101, SENT, "not_written"),
+            (102, "a batch committed", "updated"),
+        ] {
+            place.file(
+                "data/scores.csv",
+                &format!("id,score,note\nA1,{score}0,a\n"),
+            );
+            let run = place.command(&["run", "job", "--json", "--again"]);
+            assert_eq!(run.summary(), "1 read = 1 updated", "{server} {run}");
+            let number = run.run().to_string();
+            let told = told_after(&place, death, score, || {
+                let undone = place.command(&["undo", &number]);
+                assert_eq!(undone.code, 0, "{server} {score}: {undone}");
+            });
+            assert_eq!(told, outcome, "{server} {score}");
+        }
+        let held = place.query("SELECT score FROM accounts WHERE id = 'A1'");
+        assert_eq!(held, "score\n102\n", "{server}");
     }
 }
 

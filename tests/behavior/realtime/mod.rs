@@ -10,6 +10,7 @@ mod killed;
 mod micro_sync;
 mod records;
 mod references;
+mod register;
 mod runs;
 mod services;
 mod several;
