@@ -10,10 +10,12 @@ use tokio::task::block_in_place;
 
 use crate::config::Project;
 use crate::domain::before::unmarked;
-use crate::domain::record::key_texts;
+use crate::domain::record::{key_parts, key_texts};
 use crate::domain::sameness::same;
 use crate::domain::value::Kind;
-use crate::ledger::{Commit, ImagedBatch, JournalRun, Ledger, RecordRequest, RunKind, SentImages};
+use crate::ledger::{
+    Commit, ImageSegment, ImagedBatch, JournalRun, Ledger, RecordRequest, RunKind, SentImages,
+};
 use crate::run::images::{self, ImageField, Segment};
 use crate::run::journal::{Gap, JournalError, RunAt, Trace, Unknown};
 use crate::run::preview::ColumnChange;
@@ -88,7 +90,24 @@ pub(super) async fn gather(
 ) -> Result<RecordWrites, JournalError> {
     let mut search = Search::new(project, of, part);
     search.go_through(ledger).await?;
+    // What is typed as `007` may be the number 7. Whoever asks for a part knows how it is spelt.
+    if search.found.is_empty() && matches!(part, Part::Whole) && search.keys_have_spellings()? {
+        search = Search {
+            spelling: Spelling::ByKind,
+            ..Search::new(project, of, part)
+        };
+        search.go_through(ledger).await?;
+    }
     search.into_writes(ledger).await
+}
+
+/// How the record is told from others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Spelling {
+    /// By the text of its key.
+    Exact,
+    /// By the values of its key: all segments have to be read for it.
+    ByKind,
 }
 
 /// Whether a record was written by an earlier sending of its batch, as what rows held before later
@@ -102,7 +121,8 @@ pub(super) async fn was_written(
     let (Some(first), Some(last)) = (sendings.first(), sendings.last()) else {
         return Ok(None);
     };
-    let own = block_in_place(|| find_in(folder, std::slice::from_ref(first), of.record))?;
+    let first = std::slice::from_ref(first);
+    let own = block_in_place(|| find_in(folder, first, of.record, Spelling::Exact))?;
     let Some((_, own)) = own else {
         return Ok(None);
     };
@@ -126,6 +146,9 @@ struct Search<'a> {
     project: &'a Project,
     of: RecordOf<'a>,
     part: Part,
+    spelling: Spelling,
+    /// The first segment that was met, and its folder.
+    first_met: Option<(PathBuf, ImageSegment)>,
     /// Newest first.
     found: Vec<FoundWrite>,
     /// Batches that were looked at, and bytes of theirs that were read.
@@ -152,6 +175,8 @@ impl<'a> Search<'a> {
             project,
             of,
             part,
+            spelling: Spelling::Exact,
+            first_met: None,
             found: Vec::new(),
             looked_at: 0,
             read: 0,
@@ -212,14 +237,20 @@ impl<'a> Search<'a> {
         if present.is_empty() {
             return Ok(());
         }
+        if let (None, Some(first)) = (&self.first_met, present.first()) {
+            self.first_met = Some((folder.clone(), first.segment.clone()));
+        }
         self.present.insert(run);
         let after = self.after();
-        present.retain(|sending| sending.image > after && may_have(sending, self.of.record));
+        present.retain(|sending| {
+            sending.image > after && may_have(sending, self.of.record, self.spelling)
+        });
         self.read += present
             .iter()
             .map(|sending| sending.segment.bytes)
             .sum::<u64>();
-        if let Some((partition, image)) = find_in(&folder, &present, self.of.record)? {
+        if let Some((partition, image)) = find_in(&folder, &present, self.of.record, self.spelling)?
+        {
             self.found.push(FoundWrite {
                 sending: batch.sending,
                 run,
@@ -228,6 +259,16 @@ impl<'a> Search<'a> {
             });
         }
         Ok(())
+    }
+
+    /// Whether one key may be spelt in several ways.
+    fn keys_have_spellings(&self) -> Result<bool, JournalError> {
+        let Some((folder, segment)) = &self.first_met else {
+            return Ok(false);
+        };
+        let segment = block_in_place(|| Segment::read(folder, segment))?;
+        let mut key = segment.key().into_iter();
+        Ok(key.any(|field| field.kind != Kind::Text))
     }
 
     fn is_there(&mut self, path: &Path) -> Result<bool, JournalError> {
@@ -354,7 +395,7 @@ impl<'a> Search<'a> {
                 continue;
             }
             let trace = Trace::of(self.project, ledger, run).await?;
-            if block_in_place(|| is_in(&trace, self.of.record))? {
+            if block_in_place(|| is_in(&trace, self.of.record, self.spelling))? {
                 undone.push(run.clone());
             }
         }
@@ -363,9 +404,9 @@ impl<'a> Search<'a> {
 }
 
 /// Whether a run wrote a record.
-fn is_in(trace: &Trace, record: &str) -> Result<bool, JournalError> {
+fn is_in(trace: &Trace, record: &str, spelling: Spelling) -> Result<bool, JournalError> {
     for batch in trace.images.chunk_by(|left, right| left.span == right.span) {
-        if find_in(&trace.folder, batch, record)?.is_some() {
+        if find_in(&trace.folder, batch, record, spelling)?.is_some() {
             return Ok(true);
         }
     }
@@ -457,9 +498,20 @@ pub(super) fn change(
 }
 
 /// Whether what was sent may have the record among it.
-fn may_have(sending: &SentImages, record: &str) -> bool {
+fn may_have(sending: &SentImages, record: &str, spelling: Spelling) -> bool {
     let keys = sending.segment.keys.as_ref();
-    keys.is_none_or(|keys| keys.may_have(record))
+    spelling == Spelling::ByKind || keys.is_none_or(|keys| keys.may_have(record))
+}
+
+/// Whether two match keys of these fields are one.
+fn is_same_key(fields: &[&ImageField], left: &str, right: &str) -> bool {
+    match (key_parts(left), key_parts(right)) {
+        (Some(left), Some(right)) if left.len() == fields.len() && right.len() == fields.len() => {
+            let mut parts = fields.iter().zip(left.iter().zip(&right));
+            parts.all(|(field, (left, right))| same(field.kind, Some(left), Some(right)))
+        }
+        _ => false,
+    }
 }
 
 /// The image of a record among the sendings of one batch, with the batch's partition.
@@ -467,17 +519,19 @@ fn find_in(
     folder: &Path,
     batch: &[SentImages],
     record: &str,
+    spelling: Spelling,
 ) -> Result<Option<(u32, Image)>, JournalError> {
     let sendings = SentImages::that_count_first(batch).into_iter();
-    for sending in sendings.filter(|sending| may_have(sending, record)) {
+    for sending in sendings.filter(|sending| may_have(sending, record, spelling)) {
         let segment = Segment::read(folder, &sending.segment)?;
-        let key_columns: Vec<String> = segment
-            .key()
-            .iter()
-            .map(|field| field.name.clone())
-            .collect();
+        let fields = segment.key();
+        let key_columns: Vec<String> = fields.iter().map(|field| field.name.clone()).collect();
+        let is_it = |key: &String| match spelling {
+            Spelling::Exact => key == record,
+            Spelling::ByKind => is_same_key(&fields, key, record),
+        };
         let keys = key_texts(&segment.sent_keys()?, &key_columns);
-        if let Some(position) = keys.iter().position(|key| key == record) {
+        if let Some(position) = keys.iter().position(is_it) {
             let image = image(&segment, position, sending.commit == Commit::InDoubt)?;
             return Ok(Some((sending.span.partition, image)));
         }

@@ -89,6 +89,27 @@ fn drift(verified: &Ran) -> Vec<String> {
 }
 
 #[test]
+fn a_record_is_found_in_the_history_however_its_key_is_spelt() {
+    for server in Server::ALL {
+        let place = Workspace::on(server);
+        let columns = "id INTEGER, part DECIMAL(6,2), score INTEGER, PRIMARY KEY (id, part)";
+        place
+            .table("accounts", columns, "id,part,score\n7,1.50,1\n70,1.50,1\n")
+            .scores(columns, "id,part,score\n7,1.5,2\n70,1.50,3\n")
+            .job("", "id = 'id'\npart = 'part'\nscore = 'score'");
+        assert_eq!(place.run().code, 0, "{server}");
+        for typed in ["7,1.50", "007,1.5", "7,1.500"] {
+            let told = told(&history(&place, typed));
+            assert_eq!(told, ["run 1 changed: score 1 -> 2"], "{server} {typed}");
+        }
+        for unknown in ["8,1.50", "7,1.51", "7", "x,y"] {
+            let told = told(&history(&place, unknown));
+            assert!(told.is_empty(), "{server} {unknown}: {told:?}");
+        }
+    }
+}
+
+#[test]
 fn the_history_of_a_record_tells_runs_and_what_others_changed_in_between() {
     for server in Server::ALL {
         let place = Workspace::accounts(

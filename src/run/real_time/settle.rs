@@ -2,33 +2,21 @@
 //! asked, as a run that is taken up does, and where somebody of ours wrote it since, what it held
 //! before that. Nothing is sent.
 
+use tracing::warn;
+
 use super::{Post, Settled};
 use crate::destination::seam::{Destination, Transact};
 use crate::destination::service::AnyService;
 use crate::destination::{AnyDatabase, AnyDestination};
-use crate::domain::error::SystemError;
-use crate::ledger::{LedgerError, RequestPlace, SentImages};
+use crate::domain::error::{SystemError, chain};
+use crate::ledger::{RequestPlace, SentImages};
 use crate::run::doubt::{self, FirstImages, Verdict, claim};
 use crate::run::images;
-use crate::run::journal::JournalError;
 use crate::run::journal_table::JournalTable;
 use crate::run::place::run_folder;
 use crate::run::push::error::PushError;
 use crate::run::record_writes::{RecordOf, was_written};
 use crate::run::stop::Stop;
-
-/// Why it is not known yet.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum SettleError {
-    #[error(transparent)]
-    Push(#[from] PushError),
-
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-}
 
 impl Post {
     /// Settles a request about a record whose batch was sent.
@@ -37,7 +25,7 @@ impl Post {
         &self,
         place: RequestPlace,
         record: &str,
-    ) -> Result<Settled, SettleError> {
+    ) -> Result<Settled, PushError> {
         if self.ledger.sent_of_request(place).await? == Some(true) {
             return Ok(Settled::Written);
         }
@@ -74,7 +62,7 @@ impl Post {
         &self,
         (place, record): (RequestPlace, &str),
         sendings: Vec<SentImages>,
-    ) -> Result<Settled, SettleError> {
+    ) -> Result<Settled, PushError> {
         let failed = |source| self.failed(source);
         let connected = AnyDatabase::connect(&self.plan.destination).await;
         let mut database = connected.map_err(failed)?;
@@ -105,7 +93,7 @@ impl Post {
         &self,
         about: (RequestPlace, &str),
         sendings: &[SentImages],
-    ) -> Result<Settled, SettleError> {
+    ) -> Result<Settled, PushError> {
         let connected = AnyService::connect(&self.plan.destination).await;
         let service = connected.map_err(|source| self.failed(source))?;
         let mut destination = AnyDestination::Service(service);
@@ -119,14 +107,14 @@ impl Post {
         destination: &mut AnyDestination,
         (place, record): (RequestPlace, &str),
         sendings: &[SentImages],
-    ) -> Result<Settled, SettleError> {
+    ) -> Result<Settled, PushError> {
         let folder = run_folder(&self.project, place.run).join(self.write_back());
         let folder = images::folder_in(&folder);
         let Some(first) = sendings.first() else {
             return Ok(Settled::NotWritten);
         };
         let read = || FirstImages::read(&folder, &first.segment, self.plan.object());
-        let images = tokio::task::block_in_place(read).map_err(PushError::from)?;
+        let images = tokio::task::block_in_place(read)?;
         let found = images.still_to_do(destination).await;
         let still_to_do = found.map_err(|source| self.failed(source))?;
         // Who writes the row from now on tells in the ledger first; so the ledger is asked last.
@@ -136,7 +124,18 @@ impl Post {
             record,
         };
         let (project, ledger) = (&self.project, &self.ledger);
-        let later = was_written(project, ledger, of, (&folder, sendings)).await?;
+        let later = match was_written(project, ledger, of, (&folder, sendings)).await {
+            Ok(later) => later,
+            Err(error) => {
+                // The row alone decides, as where nobody wrote it since.
+                let error = chain(&error).join(": ");
+                warn!(
+                    run = place.run,
+                    error, "what wrote a row since cannot be read"
+                );
+                None
+            }
+        };
         Ok(match later.unwrap_or(!still_to_do.contains(&true)) {
             true => Settled::Written,
             false => Settled::NotWritten,
