@@ -70,8 +70,8 @@ pub(crate) enum RequestTurn {
         /// How its record is parked, if it is.
         parked: Option<Parked>,
     },
-    /// Nothing is recorded: these, about the same record, were sent and have not ended. Oldest
-    /// first.
+    /// Nothing is recorded: these, about the same record, were sent or accepted, and have not ended.
+    /// Oldest first.
     Behind(Vec<RecordRequest>),
 }
 
@@ -254,6 +254,24 @@ impl Ledger {
         .await
     }
 
+    /// Requests about a record that were sent or accepted before this one, and have not ended; oldest
+    /// first.
+    pub(crate) async fn record_requests_before(
+        &self,
+        request: &RecordRequest,
+    ) -> Result<Vec<RecordRequest>, LedgerError> {
+        self.read(async |connection| {
+            let earlier = sqlx::query(EARLIER).bind(&request.job);
+            let earlier = earlier.bind(&request.write_back).bind(&request.record);
+            let rows = earlier.fetch_all(connection).await?;
+            let mut all: Vec<RecordRequest> =
+                rows.iter().map(record_request).collect::<Answer<_>>()?;
+            all.retain(|earlier| earlier.place.request < request.place.request);
+            Ok(all)
+        })
+        .await
+    }
+
     /// The requests of a day run by the partitions of their batches.
     pub(crate) async fn record_requests_of(
         &self,
@@ -361,8 +379,9 @@ struct Known {
 
 const EARLIER: &str = "SELECT * FROM record_requests AS r
     WHERE ended_at IS NULL AND job = ? AND write_back = ? AND record = ?
-        AND EXISTS (SELECT 1 FROM write_backs AS w JOIN batches AS b USING (write_back)
-                    WHERE w.run = r.run AND w.position = 0 AND b.partition = r.sequence)
+        AND (accepted IS NOT NULL
+             OR EXISTS (SELECT 1 FROM write_backs AS w JOIN batches AS b USING (write_back)
+                        WHERE w.run = r.run AND w.position = 0 AND b.partition = r.sequence))
     ORDER BY request";
 
 const ASKED_BEFORE: &str = "SELECT * FROM record_requests WHERE caller = ? AND idempotency_key = ?";

@@ -268,17 +268,38 @@ impl Desk {
         }
     }
 
-    /// Records a request, which is carried out later. Returns its id.
+    /// Records a request, which is carried out when its turn comes, however long that takes.
+    /// Returns its id.
     async fn accept(self: &Arc<Self>, ready: Ready, from: From) -> Result<String, Refused> {
-        let (begun, told) = tokio::sync::oneshot::channel();
-        let work = tokio::spawn(Arc::clone(self).work(ready, from, begun));
-        match told.await {
-            Ok(recorded) => Ok(recorded.id),
-            Err(_) => match work.await.unwrap_or_else(|_| Err(broken())) {
-                Ok(known) => Ok(known.id),
-                Err(refused) => Err(refused),
-            },
-        }
+        let Ready {
+            opened: Opened { post, turns, .. },
+            job,
+            change,
+            _place,
+        } = ready;
+        let mapped = match post.map(&asked(&change)) {
+            Ok(mapped) => Ok(mapped),
+            Err(Unfit::Plan(error)) => return Err(unmet(&error)),
+            Err(Unfit::Rejected(rejection)) => Err(rejection),
+        };
+        let record = record_of(&mapped);
+        let begun = self
+            .begin(&post, &job, &change, &from, &mapped, &record)
+            .await?;
+        let id = match begun {
+            Ok((recorded, _)) => recorded.id,
+            Err(known) => return Ok(known.id),
+        };
+        let desk = Arc::clone(self);
+        tokio::spawn({
+            let id = id.clone();
+            async move {
+                // The place is given back once it is carried out.
+                let _place = _place;
+                desk.go_on_with_accepted(&post, &turns, &record, &id).await;
+            }
+        });
+        Ok(id)
     }
 
     /// Waits for the record's turn, records the request, and carries it out. `begun` is told of it
@@ -301,10 +322,7 @@ impl Desk {
             Err(Unfit::Plan(error)) => return Err(unmet(&error)),
             Err(Unfit::Rejected(rejection)) => Err(rejection),
         };
-        let record = match &mapped {
-            Ok(mapped) => mapped.record.clone(),
-            Err(rejection) => rejection.key.clone().unwrap_or_default(),
-        };
+        let record = record_of(&mapped);
         let turn = async {
             let held = post.hold(&record).await;
             (held, turns.acquire_owned().await)
@@ -343,8 +361,8 @@ impl Desk {
     /// Records a request, and says how its record is parked; or what was answered, if its caller
     /// asked for it before.
     async fn begin(
-        &self,
-        post: &Post,
+        self: &Arc<Self>,
+        post: &Arc<Post>,
         job: &str,
         change: &ReadChange,
         from: &From,
@@ -374,6 +392,10 @@ impl Desk {
             accepted: from.is_accepted.then_some(told.as_str()),
         };
         let (request, parked) = loop {
+            if from.is_accepted {
+                let begun = post.accept(&new).await.map_err(|error| unkept(&error))?;
+                break (begun, None);
+            }
             match post.begin(&new).await.map_err(|error| unkept(&error))? {
                 RequestTurn::Begun { request, parked } => break (request, parked),
                 RequestTurn::Behind(earlier) => self.settle_earlier(post, &earlier).await?,
@@ -589,16 +611,37 @@ impl Desk {
         }
     }
 
-    /// Settles what earlier requests left in doubt about a record, before it is written again: what
-    /// its row holds after that tells nothing of them. Errors: it cannot be settled now.
-    async fn settle_earlier(&self, post: &Post, earlier: &[RecordRequest]) -> Result<(), Refused> {
+    /// Brings to an end what earlier requests left of a record, before it is written again: what its
+    /// row holds after that tells nothing of them, and the last word is the last request's. Errors:
+    /// that cannot be done now.
+    async fn settle_earlier(
+        self: &Arc<Self>,
+        post: &Arc<Post>,
+        earlier: &[RecordRequest],
+    ) -> Result<(), Refused> {
         for request in earlier {
-            if let Err(why) = self.settle(post, request).await {
+            if let Err(why) = self.bring_to_end(post, request).await {
                 warn!(request = request.id, why, "a request is still in doubt");
                 return Err(busy("an earlier request about the record is being settled"));
             }
         }
         Ok(())
+    }
+
+    /// Settles a request that was sent, and carries out one that was accepted. Whoever calls it
+    /// holds the record. Errors: why its end is not known yet.
+    async fn bring_to_end(
+        self: &Arc<Self>,
+        post: &Arc<Post>,
+        request: &RecordRequest,
+    ) -> Result<(), String> {
+        let told = |error: LedgerError| chain(&error).join(": ");
+        let sent = self.ledger.sent_of_request(request.place).await;
+        match sent.map_err(told)? {
+            Some(_) => self.settle(post, request).await,
+            None if request.accepted.is_some() => self.carry_out_accepted(post, request).await,
+            None => Ok(()),
+        }
     }
 
     /// Finds out what became of a request whose batch was sent. Errors: why that is not known yet.
@@ -688,40 +731,120 @@ impl Desk {
         if is_sent {
             return self.settle_later(&opened.post, &request.id).await;
         }
-        let accepted = request.accepted.as_deref().unwrap_or_default();
-        let Ok(accepted) = serde_json::from_str::<Accepted>(accepted) else {
-            error!(
-                request = request.id,
-                "a request that was accepted cannot be read"
-            );
-            return;
+        let Opened { post, turns, .. } = opened;
+        self.go_on_with_accepted(&post, &turns, &request.record, &request.id)
+            .await;
+    }
+
+    /// Carries out a request that was accepted, once it is its turn, after all that were accepted
+    /// about its record before.
+    async fn go_on_with_accepted(
+        self: &Arc<Self>,
+        post: &Arc<Post>,
+        turns: &Semaphore,
+        record: &str,
+        id: &str,
+    ) {
+        let mut pause = SETTLE_PAUSE_FIRST;
+        loop {
+            let done = {
+                let _held = post.hold(record).await;
+                let _turn = turns.acquire().await;
+                match self.stop.is_asked() {
+                    // The next process goes on with it.
+                    true => return,
+                    false => self.go_on_in_turn(post, id).await,
+                }
+            };
+            match done {
+                Ok(()) => return,
+                Err(why) => warn!(request = id, why, ?pause, "an accepted request waits"),
+            }
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = self.stop.asked() => return,
+            }
+            pause = SETTLE_PAUSE_MAX.min(pause * 2);
+        }
+    }
+
+    async fn go_on_in_turn(self: &Arc<Self>, post: &Arc<Post>, id: &str) -> Result<(), String> {
+        let told = |error: LedgerError| chain(&error).join(": ");
+        let request = self.ledger.record_request(id).await.map_err(told)?;
+        // A later request about its record may have brought it to its end.
+        let Some(request) = request.filter(|request| !request.has_ended) else {
+            return Ok(());
         };
-        let _held = opened.post.hold(&request.record).await;
-        let mapped = match opened.post.map(&asked(&accepted.change)) {
+        let earlier = self.ledger.record_requests_before(&request).await;
+        for earlier in &earlier.map_err(told)? {
+            self.bring_to_end(post, earlier).await?;
+        }
+        self.bring_to_end(post, &request).await
+    }
+
+    /// Carries out a request that was accepted and not sent yet. Errors: why its end is not known
+    /// yet.
+    async fn carry_out_accepted(
+        self: &Arc<Self>,
+        post: &Arc<Post>,
+        request: &RecordRequest,
+    ) -> Result<(), String> {
+        let recorded = Recorded {
+            place: request.place,
+            id: request.id.clone(),
+            record: request.record.clone(),
+            begun: Instant::now(),
+        };
+        let accepted = request.accepted.as_deref().unwrap_or_default();
+        let mapped = match serde_json::from_str::<Accepted>(accepted) {
+            Ok(accepted) => post.map(&asked(&accepted.change)),
+            Err(error) => {
+                return self
+                    .never_carried_out(post, &recorded, error.to_string())
+                    .await;
+            }
+        };
+        let mapped = match mapped {
             Ok(mapped) => Ok(mapped),
             Err(Unfit::Rejected(rejection)) => Err(rejection),
             Err(Unfit::Plan(error)) => {
-                error!(request = request.id, error = %error, "a request that was accepted does not fit any more");
-                return;
+                let why = chain(&error).join(": ");
+                return self.never_carried_out(post, &recorded, why).await;
             }
         };
-        let recorded = Recorded {
-            place: request.place,
-            id: request.id,
-            record: request.record,
-            begun: Instant::now(),
-        };
-        let parked = match opened.post.parked(&recorded.record).await {
-            Ok(parked) => parked,
-            Err(error) => {
-                drop(unkept(&error));
-                return;
+        let parked = post.parked(&recorded.record).await;
+        let parked = parked.map_err(|error| chain(&error).join(": "))?;
+        let written = self
+            .write(&request.job, post, &recorded, mapped, parked)
+            .await;
+        match written {
+            Ok((RequestFate::Unknown, _)) => {
+                Err("it is not known yet whether it was written".to_owned())
             }
-        };
-        drop(
-            self.write(&request.job, &opened.post, &recorded, mapped, parked)
-                .await,
+            // What was refused is told by its outcome.
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Ends a request that was accepted, and can never be carried out as it was meant.
+    async fn never_carried_out(
+        &self,
+        post: &Post,
+        recorded: &Recorded,
+        why: String,
+    ) -> Result<(), String> {
+        error!(
+            request = recorded.id,
+            why, "a request that was accepted cannot be carried out any more"
         );
+        let fate = RequestFate::NotWritten;
+        let told = DestinationAnswer {
+            reason: Some(why),
+            ..DestinationAnswer::of(post.destination(), &post.object(), fate)
+        };
+        let ended = self.end_uncounted(recorded, fate, told).await;
+        ended.map_err(|_| "the ledger cannot be written".to_owned())?;
+        Ok(())
     }
 
     /// Waits until nothing is at work any more, or the time is over.
@@ -737,6 +860,14 @@ impl Desk {
 #[derive(serde::Deserialize)]
 struct Accepted {
     change: ReadChange,
+}
+
+/// The key of the record that a request is about, as far as it has one.
+fn record_of(mapped: &Result<Mapped, Box<Rejection>>) -> String {
+    match mapped {
+        Ok(mapped) => mapped.record.clone(),
+        Err(rejection) => rejection.key.clone().unwrap_or_default(),
+    }
 }
 
 fn asked(change: &ReadChange) -> Asked {

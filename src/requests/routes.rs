@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{FromRef, Path, Query, Request, State};
+use axum::extract::{FromRef, Path, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use chrono::Utc;
+use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use tower_http::limit::RequestBodyLimitLayer;
 use utoipa::OpenApi;
@@ -24,6 +25,7 @@ use super::door;
 use super::several::Addressed;
 use crate::domain::caller::{Caller, HttpSettings};
 use crate::domain::job::Job;
+use crate::domain::printable::printable;
 use crate::domain::record::key_parts;
 use crate::run::real_time::{self, Unwritable};
 
@@ -426,7 +428,6 @@ async fn change_record(
 async fn change_keyed(
     State(shared): State<Shared>,
     Path((job, write_back)): Path<(String, String)>,
-    Query(named): Query<Vec<(String, String)>>,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
@@ -439,7 +440,7 @@ async fn change_keyed(
     };
     let caller = shared.caller(&came)?;
     let mut key = BTreeMap::new();
-    for (column, value) in named {
+    for (column, value) in named_in(uri.query().unwrap_or_default())? {
         if key.insert(column.clone(), value).is_some() {
             let title = format!("the address names `{column}` twice");
             return Err(Refused::new(StatusCode::BAD_REQUEST, title));
@@ -449,6 +450,26 @@ async fn change_keyed(
     shared
         .change(caller, &named, &came, (&job, &write_back), key)
         .await
+}
+
+/// Names and values of a query.
+/// Errors: one of them is no text.
+fn named_in(query: &str) -> Result<Vec<(String, String)>, Refused> {
+    let text = |part: &str| {
+        let spaced = part.replace('+', " ");
+        let decoded = percent_decode_str(&spaced).decode_utf8();
+        decoded.map(String::from).map_err(|_| {
+            let title = format!("`{}` in the address is no UTF-8", printable(part));
+            let hint = "percent-encode the bytes of its UTF-8";
+            Refused::new(StatusCode::BAD_REQUEST, title).hint(hint)
+        })
+    };
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    let pairs = pairs.map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        Ok((text(name)?, text(value)?))
+    });
+    pairs.collect()
 }
 
 impl Shared {

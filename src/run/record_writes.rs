@@ -91,7 +91,7 @@ pub(super) async fn gather(
     let mut search = Search::new(project, of, part);
     search.go_through(ledger).await?;
     // What is typed as `007` may be the number 7. Whoever asks for a part knows how it is spelt.
-    if search.found.is_empty() && matches!(part, Part::Whole) && search.keys_have_spellings()? {
+    if search.found.is_empty() && matches!(part, Part::Whole) && search.keys_have_spellings() {
         search = Search {
             spelling: Spelling::ByKind,
             ..Search::new(project, of, part)
@@ -261,14 +261,14 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Whether one key may be spelt in several ways.
-    fn keys_have_spellings(&self) -> Result<bool, JournalError> {
+    /// Whether one key may be spelt in several ways, as far as the first segment can be read.
+    fn keys_have_spellings(&self) -> bool {
         let Some((folder, segment)) = &self.first_met else {
-            return Ok(false);
+            return false;
         };
-        let segment = block_in_place(|| Segment::read(folder, segment))?;
-        let mut key = segment.key().into_iter();
-        Ok(key.any(|field| field.kind != Kind::Text))
+        let segment = block_in_place(|| Segment::read(folder, segment));
+        let has_other = |segment: Segment| segment.key().iter().any(|key| key.kind != Kind::Text);
+        segment.is_ok_and(has_other)
     }
 
     fn is_there(&mut self, path: &Path) -> Result<bool, JournalError> {

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chrono::{NaiveTime, Utc};
+use chrono::{NaiveDate, NaiveTime, Utc};
 use tracing::warn;
 
 use self::mapped::Shape;
@@ -46,7 +46,8 @@ use crate::domain::mapping::{NO_RUN, RunFacts};
 use crate::domain::outcome::{Outcome, Rejection};
 use crate::domain::parking::Parked;
 use crate::ledger::{
-    DayRun, Ledger, LedgerError, MappedFor, NewRecordRequest, RequestPlace, RequestTurn,
+    DayRun, Ledger, LedgerError, MappedFor, NewRecordRequest, RequestBegun, RequestPlace,
+    RequestTurn,
 };
 
 /// A write-back that is ready for requests: met with its object, its writers at hand.
@@ -189,14 +190,30 @@ impl Post {
         new: &NewRecordRequest<'_>,
     ) -> Result<RequestTurn, LedgerError> {
         let today = new.asked_at.date_naive();
-        let day_run = DayRun {
-            day: &today.to_string(),
-            begins_at: today.and_time(NaiveTime::MIN).and_utc(),
-            mapped_for: &self.mapped_for,
-        };
+        let day = today.to_string();
+        let day_run = self.day_run(today, &day);
         self.ledger
             .begin_record_request_in_turn(new, &day_run)
             .await
+    }
+
+    /// As [`Post::begin`], of a request that is carried out when its record's turn comes.
+    pub(crate) async fn accept(
+        &self,
+        new: &NewRecordRequest<'_>,
+    ) -> Result<RequestBegun, LedgerError> {
+        let today = new.asked_at.date_naive();
+        let day = today.to_string();
+        let day_run = self.day_run(today, &day);
+        self.ledger.begin_record_request(new, &day_run).await
+    }
+
+    fn day_run<'a>(&'a self, day: NaiveDate, text: &'a str) -> DayRun<'a> {
+        DayRun {
+            day: text,
+            begins_at: day.and_time(NaiveTime::MIN).and_utc(),
+            mapped_for: &self.mapped_for,
+        }
     }
 
     /// Writes a record as the batch at `place`, as a run does.

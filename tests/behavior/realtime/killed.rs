@@ -154,6 +154,39 @@ fn what_was_accepted_is_carried_out_by_the_next_process() {
 }
 
 #[test]
+fn what_was_accepted_before_a_kill_is_not_carried_out_after_what_is_asked_for_later() {
+    let place = place_on(Server::Sqlite);
+    let at = [("WRITEBACK_ABORT_AT", "1 a transaction begun")];
+    let answering = Answering::start_with(&place, &at);
+    let token = format!("Bearer {TOKEN}");
+    let headers = [
+        ("Authorization", token.as_str()),
+        ("Prefer", "respond-async"),
+        ("Idempotency-Key", "k"),
+    ];
+    let sent = send(&answering.host, "PATCH", &path_of("A1"), &headers, CHANGE);
+    drop(sent);
+    answering.kill();
+    // The destination comes back a while after the process, which looks for it ever less often.
+    let (crm, away) = (place.path("crm.db"), place.path("away.db"));
+    std::fs::rename(&crm, &away).expect("a file that is there");
+    let answering = Answering::start(&place);
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    std::fs::rename(&away, &crm).expect("a file that is there");
+    let body = r#"{"values": {"score": 8}}"#;
+    let later = answering.ask_keyed("later", &path_of("A1"), body);
+    assert_eq!(later.told(), (200, "updated".to_owned()), "{later:?}");
+    let from = later.json()["destinations"][0]["fields"][0]["from"].clone();
+    assert_eq!(from, "7", "the earlier one came first: {later:?}");
+    let id = place.query_ledger("SELECT id FROM record_requests WHERE idempotency_key = 'k'");
+    let id = id.expect("a ledger");
+    let earlier = answering.settled(id.trim_start_matches("id\n").trim());
+    assert_eq!(earlier["outcome"], "updated", "{earlier}");
+    let written = place.command(&["runs", "1", "--json"]).json();
+    assert_eq!(written["write_backs"][0]["updated"], 2, "{written}");
+}
+
+#[test]
 fn whatever_was_answered_before_a_kill_among_many_stands_and_nothing_is_done_twice() {
     let place = place_on(Server::Sqlite);
     place.count_writes("accounts");

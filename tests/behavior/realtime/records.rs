@@ -174,6 +174,12 @@ fn a_key_of_several_columns_is_named_in_the_path_or_in_the_query() {
         r#"{"values": {"score": 8}}"#,
     );
     assert_eq!(query.told(), (200, "updated".to_owned()), "{query:?}");
+    for (address, told) in [("region=%FF&id=1", "%FF"), ("region=US&%C3=1", "%C3")] {
+        let path = format!("{records}?{address}");
+        let garbled = answering.ask("PATCH", &path, r#"{"values": {"score": 9}}"#);
+        assert_eq!(garbled.status, 400, "{garbled:?}");
+        assert!(garbled.body.contains(told), "{garbled:?}");
+    }
     let half = answering.ask(
         "PATCH",
         &format!("{records}?id=1"),

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::caller::{Answering, CALLER};
-use crate::harness::{Workspace, write_back};
+use super::caller::{Answering, CALLER, TOKEN, path_of};
+use crate::harness::{Served, Workspace, write_back};
 use crate::salesforce::{accounts, place};
 
 pub(super) fn org() -> Workspace {
@@ -241,4 +241,33 @@ fn every_web_api_is_written_at_once_says_why_not_in_its_own_words_and_is_put_bac
         let held = (service.held)(&place);
         assert!(held.contains(service.rows.0), "{name} {held}");
     }
+}
+
+#[test]
+fn what_is_accepted_waits_for_its_turn_however_long_that_takes_and_keeps_its_order() {
+    let place = org();
+    let _org = Served::among(&place, "latency=400ms");
+    let answering = Answering::start(&place);
+    let token = format!("Bearer {TOKEN}");
+    let headers = [
+        ("Authorization", token.as_str()),
+        ("Prefer", "respond-async"),
+    ];
+    let ids: Vec<String> = (30..36)
+        .map(|score| {
+            let body = format!(r#"{{"values": {{"score": {score}}}}}"#);
+            let accepted = answering.send("PATCH", &path_of("C-1"), &headers, &body);
+            assert_eq!(accepted.status, 202, "{score}: {accepted:?}");
+            accepted.json()["id"].as_str().expect("an id").to_owned()
+        })
+        .collect();
+    for (id, score) in ids.iter().zip(30..) {
+        let told = answering.settled(id);
+        assert_eq!(told["outcome"], "updated", "{told}");
+        let before = told["destinations"][0]["fields"][0]["from"].as_str();
+        let before: Option<f64> = before.and_then(|before| before.parse().ok());
+        let earlier = f64::from(score - 1);
+        assert!(score == 30 || before == Some(earlier), "{score}: {told}");
+    }
+    assert!(held(&place).contains("C-1,35"), "{}", held(&place));
 }
