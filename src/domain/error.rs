@@ -133,6 +133,27 @@ impl SystemError {
     }
 }
 
+/// An error in the program's own words, as logs have it: what a server says may hold values of
+/// records.
+pub(crate) fn own_words(error: &(dyn Error + 'static)) -> String {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        let boxed = cause.downcast_ref::<Box<SystemError>>().map(Box::as_ref);
+        if let Some(system) = cause.downcast_ref::<SystemError>().or(boxed) {
+            let own = match matches!(system, SystemError::Refused { .. }) {
+                true => "it was refused".to_owned(),
+                false => system.to_string(),
+            };
+            return match error.is::<SystemError>() {
+                true => own,
+                false => format!("{error}: {own}"),
+            };
+        }
+        next = cause.source();
+    }
+    error.to_string()
+}
+
 /// An error and its causes, outermost first, each said once.
 pub(crate) fn chain(error: &(dyn Error + 'static)) -> Vec<String> {
     let mut messages: Vec<String> = Vec::new();
@@ -145,4 +166,45 @@ pub(crate) fn chain(error: &(dyn Error + 'static)) -> Vec<String> {
         next = error.source();
     }
     messages
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("could not write `scores` to `crm`")]
+    struct Failed {
+        source: Box<SystemError>,
+    }
+
+    #[test]
+    fn what_a_system_says_of_a_value_stands_in_no_log() {
+        let busy = || SystemError::Contended {
+            connection: "crm".to_owned(),
+            source: "Duplicate entry 'Ann Lee'".into(),
+        };
+        let refused = || SystemError::Refused {
+            message: "'Ann Lee' is too long".to_owned(),
+            column: None,
+            clashes: false,
+        };
+        let failed = |source| Failed {
+            source: Box::new(source),
+        };
+        for (told, own) in [
+            (own_words(&busy()), "`crm` is busy"),
+            (own_words(&refused()), "it was refused"),
+            (
+                own_words(&failed(busy())),
+                "could not write `scores` to `crm`: `crm` is busy",
+            ),
+            (
+                own_words(&failed(refused())),
+                "could not write `scores` to `crm`: it was refused",
+            ),
+        ] {
+            assert_eq!(told, own);
+        }
+    }
 }

@@ -17,7 +17,7 @@ use super::answer::{Answered, DestinationAnswer, Refused};
 use super::body::ReadChange;
 use super::several::Addressed;
 use crate::config::{CheckedJob, Project};
-use crate::domain::error::{SystemError, chain};
+use crate::domain::error::{SystemError, chain, own_words};
 use crate::domain::outcome::Rejection;
 use crate::domain::parking::Parked;
 use crate::domain::printable::hexadecimal;
@@ -647,12 +647,12 @@ impl Desk {
     /// Finds out what became of a request whose batch was sent. Errors: why that is not known yet.
     async fn settle(&self, post: &Post, request: &RecordRequest) -> Result<(), String> {
         let settled = post.settle(request.place, &request.record).await;
-        let settled = settled.map_err(|error| chain(&error).join(": "))?;
+        let settled = settled.map_err(|error| own_words(&error))?;
         let fate = match settled {
             Settled::NotWritten => RequestFate::NotWritten,
             Settled::Written => {
                 let outcome = post.outcome(request.place).await;
-                outcome.map_err(|error| chain(&error).join(": "))?.fate()
+                outcome.map_err(|error| own_words(&error))?.fate()
             }
         };
         let recorded = Recorded {
@@ -665,7 +665,7 @@ impl Desk {
         let told = match fate {
             RequestFate::Created | RequestFate::Updated | RequestFate::Unchanged => {
                 let followed = post.follow_settled(&request.record, &request.fields).await;
-                told.followed(followed.map_err(|error| chain(&error).join(": "))?)
+                told.followed(followed.map_err(|error| own_words(&error))?)
             }
             RequestFate::Kept
             | RequestFate::Skipped

@@ -39,7 +39,7 @@ use crate::destination::seam::{Destination, LookUp};
 use crate::destination::{AnyDatabase, AnyDestination};
 use crate::domain::before::Before;
 use crate::domain::cycle::Cycle;
-use crate::domain::error::{SystemError, chain};
+use crate::domain::error::{SystemError, own_words};
 use crate::domain::job::WriteBack;
 use crate::domain::layout::Layout;
 use crate::domain::mapping::{NO_RUN, RunFacts};
@@ -247,7 +247,7 @@ impl Post {
             mirror: None,
         };
         if let Err(error) = self.look_again(writer, mapped, &mut carried).await {
-            let error = chain(&error).join(": ");
+            let error = own_words(&error);
             warn!(job = %self.job, write_back = self.write_back(), error, "could not read a record back");
         }
         Ok(carried)
