@@ -9,10 +9,11 @@ use super::{
     CommandError, Ending, load_project, print, print_json, read_job, record_act, user_name,
 };
 use crate::cli::ParkArguments;
-use crate::domain::job::Job;
+use crate::domain::job::{Job, WriteBack};
+use crate::domain::printable::printable;
 use crate::ledger::Ledger;
-use crate::report;
-use crate::run::parking::{Parking, key_of};
+use crate::report::{self, output};
+use crate::run::parking::{self, Parking};
 use crate::run::plan;
 
 pub(super) async fn park(root: &Path, arguments: &ParkArguments) -> Result<Ending, CommandError> {
@@ -37,13 +38,19 @@ pub(super) async fn park(root: &Path, arguments: &ParkArguments) -> Result<Endin
             let mut parked = Vec::new();
             for typed in keys {
                 parked.extend(parking.of_record(&checked.job.name, &write_backs, typed)?);
+                if let Some(why) = parking::only_rejected(&write_backs, typed) {
+                    let key = printable(typed);
+                    output::tell(&format!(
+                        "note: only a record that is rejected can have the key `{key}`: {why}\n"
+                    ));
+                }
             }
             ledger.park(&checked.job.name, &parked).await?;
             record_act(&ledger, "park", &checked.job.name).await?;
         }
         (keys, _, _) if arguments.lift => {
             for typed in keys {
-                lift(&ledger, &checked.job, arguments, typed).await?;
+                lift(&ledger, &checked.job, &write_backs, typed).await?;
             }
             record_act(&ledger, "lift", &checked.job.name).await?;
         }
@@ -70,13 +77,12 @@ pub(super) async fn park(root: &Path, arguments: &ParkArguments) -> Result<Endin
 async fn lift(
     ledger: &Ledger,
     job: &Job,
-    arguments: &ParkArguments,
+    write_backs: &[&WriteBack],
     typed: &str,
 ) -> Result<(), CommandError> {
-    match ledger
-        .lift(&job.name, arguments.write_back.as_deref(), &key_of(typed))
-        .await?
-    {
+    let parked = ledger.parked(&job.name, Utc::now()).await?;
+    let own = parking::those_of(parked, write_backs, typed);
+    match ledger.lift(&job.name, &own).await? {
         0 => Err(CommandError::NotParked {
             key: typed.to_owned(),
             job: job.name.clone(),

@@ -42,6 +42,7 @@ pub(crate) mod layout;
 pub(crate) mod list;
 pub(crate) mod mapping;
 mod marker;
+pub(crate) mod match_key;
 pub(crate) mod match_rule;
 pub(crate) mod method;
 pub(crate) mod moment;

@@ -110,9 +110,18 @@ pub(crate) struct LeftAlone {
     pub(crate) reason: String,
     #[serde(skip)]
     pub(crate) parked: bool,
-    /// Of its values in the source; absent where the source was not asked.
+    /// Absent where the source was not asked.
     #[serde(skip)]
-    pub(crate) fingerprint: Option<String>,
+    pub(crate) met: Option<MetParking>,
+}
+
+/// A parked record as the source had it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MetParking {
+    /// The key that it is parked under, which may be spelt otherwise than the record's.
+    pub(crate) key: String,
+    /// Of its values.
+    pub(crate) fingerprint: String,
 }
 
 #[cfg(test)]

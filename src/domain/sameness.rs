@@ -1,6 +1,7 @@
 //! Whether two texts mean the same value. Databases spell what they hold in their own ways; what is
 //! written to them is decided by their own comparison, never by this one.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
@@ -21,30 +22,57 @@ pub(crate) fn same(kind: Kind, left: Option<&str>, right: Option<&str>) -> bool 
 }
 
 fn mean_the_same(kind: Kind, left: &str, right: &str) -> bool {
-    match kind {
-        Kind::Text => false,
-        Kind::Integer | Kind::Decimal => alike(left, right, |text| Decimal::parse(text).ok()),
-        Kind::Float32 => alike(left, right, |text| {
-            text.parse::<f32>()
-                .ok()
-                .map(|float| (float + 0.0).to_bits())
-        }),
-        Kind::Float64 => alike(left, right, |text| {
-            text.parse::<f64>()
-                .ok()
-                .map(|float| (float + 0.0).to_bits())
-        }),
-        Kind::Boolean => alike(left, right, truth),
-        Kind::Date => alike(left, right, |text| parse_date(text).ok()),
-        Kind::Time => alike(left, right, |text| parse_time(text).ok()),
-        Kind::Timestamp => alike(left, right, |text| parse_timestamp(text).ok()),
-        Kind::Instant => alike(left, right, |text| {
-            parse_instant(text).or_else(|_| parse_timestamp(text)).ok()
-        }),
-        Kind::Uuid => alike(left, right, |text| {
-            Some(text.replace('-', "").to_ascii_lowercase())
-        }),
-        Kind::Json => is_json(left) && is_json(right) && same_json(left, right),
+    if kind == Kind::Json {
+        return is_json(left) && is_json(right) && same_json(left, right);
+    }
+    alike(left, right, |text| meaning(kind, text))
+}
+
+/// What a text means as a value.
+#[derive(Debug, PartialEq)]
+enum Meaning<'a> {
+    Number(Decimal<'a>),
+    /// Bits of a float; zero has no sign.
+    Float(u64),
+    Boolean(bool),
+    /// Units of time since its kind's beginning.
+    Moment(i64),
+    Letters(Cow<'a, str>),
+}
+
+/// What a text means as a value of a kind; `None` if it is none.
+fn meaning(kind: Kind, text: &str) -> Option<Meaning<'_>> {
+    Some(match kind {
+        Kind::Text | Kind::Json => Meaning::Letters(text.into()),
+        Kind::Integer | Kind::Decimal => Meaning::Number(Decimal::parse(text).ok()?),
+        Kind::Float32 => Meaning::Float((text.parse::<f32>().ok()? + 0.0).to_bits().into()),
+        Kind::Float64 => Meaning::Float((text.parse::<f64>().ok()? + 0.0).to_bits()),
+        Kind::Boolean => Meaning::Boolean(truth(text)?),
+        Kind::Date => Meaning::Moment(parse_date(text).ok()?.into()),
+        Kind::Time => Meaning::Moment(parse_time(text).ok()?),
+        Kind::Timestamp => Meaning::Moment(parse_timestamp(text).ok()?),
+        Kind::Instant => {
+            let instant = parse_instant(text).or_else(|_| parse_timestamp(text));
+            Meaning::Moment(instant.ok()?)
+        }
+        Kind::Uuid => Meaning::Letters(text.replace('-', "").to_ascii_lowercase().into()),
+    })
+}
+
+/// One text for all texts that [`same`] takes for one value of a kind, to look them up by; not to
+/// be shown. Of JSON each text is its own.
+pub(crate) fn one_spelling(kind: Kind, text: &str) -> String {
+    match meaning(kind, text) {
+        None | Some(Meaning::Letters(Cow::Borrowed(_))) => text.to_owned(),
+        Some(Meaning::Letters(Cow::Owned(letters))) => letters,
+        Some(Meaning::Number(number)) => {
+            let mut spelt = String::new();
+            number.write(None, &mut spelt);
+            spelt
+        }
+        Some(Meaning::Float(bits)) => format!("\0{bits}"),
+        Some(Meaning::Boolean(truth)) => truth.to_string(),
+        Some(Meaning::Moment(units)) => format!("\0{units}"),
     }
 }
 

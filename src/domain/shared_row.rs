@@ -147,7 +147,7 @@ impl Sharing {
             key: self.key(index).to_owned(),
             reason,
             parked: false,
-            fingerprint: None,
+            met: None,
         }
     }
 

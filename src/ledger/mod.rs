@@ -55,6 +55,7 @@ pub(crate) use self::last_written::{LastWrittenEntry, SendingRun, SentSegments, 
 pub(crate) use self::lock::{ServeLock, file_name_of as job_file_name};
 #[cfg(feature = "fuzzing")]
 pub(crate) use self::outcomes::decode as decode_outcomes;
+pub(crate) use self::parked::MayBeParked;
 pub(crate) use self::parts::{BatchSpan, WriteBackId};
 pub(crate) use self::pending::Pending;
 pub(crate) use self::record_requests::{

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{Row, Sqlite, SqliteConnection};
 
 use super::codec::{count, kept, moment, moment_text};
 use super::error::{Answer, Fault, LedgerError};
@@ -42,35 +43,33 @@ impl Ledger {
         .await
     }
 
-    /// How one record of a write-back is parked at `now`, if it is.
-    pub(crate) async fn parked_record(
+    /// The parked records of a write-back that may be one record, at `now`.
+    pub(crate) async fn may_be_parked(
         &self,
         job: &str,
         write_back: &str,
-        key: &str,
+        record: MayBeParked<'_>,
         now: DateTime<Utc>,
-    ) -> Result<Option<Parked>, LedgerError> {
+    ) -> Result<Vec<Parked>, LedgerError> {
         self.read(async |connection| {
-            let row = sqlx::query(PARKED_RECORD).bind(job).bind(write_back);
-            let row = row.bind(key).bind(moment_text(now));
-            let row = row.fetch_optional(connection).await?;
-            row.as_ref().map(parked).transpose()
+            let rows = record.bind(sqlx::query(MAY_BE_PARKED), job, write_back, now);
+            let rows = rows.fetch_all(connection).await?;
+            rows.iter().map(parked).collect()
         })
         .await
     }
 
-    /// Takes a parked record of a job up again, in `write_back` or in all that know it. Returns in
-    /// how many.
-    pub(crate) async fn lift(
-        &self,
-        job: &str,
-        write_back: Option<&str>,
-        key: &str,
-    ) -> Result<u64, LedgerError> {
+    /// Takes parked records of a job up again. Returns how many were parked.
+    pub(crate) async fn lift(&self, job: &str, records: &[Parked]) -> Result<u64, LedgerError> {
         self.write("take up a parked record in", async |connection| {
-            let delete =
-                sqlx::query("DELETE FROM parked WHERE job = ?1 AND key = ?2 AND (?3 IS NULL OR write_back = ?3)");
-            Ok(delete.bind(job).bind(key).bind(write_back).execute(connection).await?.rows_affected())
+            let mut lifted = 0;
+            for record in records {
+                let delete =
+                    sqlx::query("DELETE FROM parked WHERE job = ? AND write_back = ? AND key = ?");
+                let delete = delete.bind(job).bind(&record.write_back).bind(&record.key);
+                lifted += delete.execute(&mut *connection).await?.rows_affected();
+            }
+            Ok(lifted)
         })
         .await
     }
@@ -184,10 +183,39 @@ async fn park(connection: &mut SqliteConnection, job: &str, record: &Parked) -> 
     Ok(())
 }
 
-/// As [`Ledger::parked_record`]: of a job, a write-back, and a match key.
-/// How a record is parked, if it is: job, write-back, key and the moment are bound.
-pub(super) const PARKED_RECORD: &str = "SELECT * FROM parked
-    WHERE job = ? AND write_back = ? AND key = ? AND (until IS NULL OR until > ?)";
+/// Which parked records of a write-back may be one record.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum MayBeParked<'a> {
+    /// Those with one of these keys.
+    As([&'a str; 2]),
+    /// Any: its key may be spelt in other ways.
+    Anyhow,
+}
+
+impl<'a> MayBeParked<'a> {
+    /// Binds what [`MAY_BE_PARKED`] takes.
+    pub(super) fn bind<'q>(
+        self,
+        query: Query<'q, Sqlite, SqliteArguments>,
+        job: &'q str,
+        write_back: &'q str,
+        now: DateTime<Utc>,
+    ) -> Query<'q, Sqlite, SqliteArguments>
+    where
+        'a: 'q,
+    {
+        let (anyhow, [first, second]) = match self {
+            Self::As(keys) => (false, keys),
+            Self::Anyhow => (true, [""; 2]),
+        };
+        let query = query.bind(job).bind(write_back).bind(moment_text(now));
+        query.bind(anyhow).bind(first).bind(second)
+    }
+}
+
+/// Parked records of a write-back that may be one, see [`MayBeParked::bind`].
+pub(super) const MAY_BE_PARKED: &str = "SELECT * FROM parked
+    WHERE job = ? AND write_back = ? AND (until IS NULL OR until > ?) AND (? OR key IN (?, ?)) ORDER BY key";
 
 pub(super) fn parked(row: &SqliteRow) -> Answer<Parked> {
     let until: Option<&str> = row.try_get("until")?;
@@ -221,16 +249,16 @@ async fn record_left_alone(
         .bind(&record.reason)
         .bind(record.parked);
     insert.execute(&mut *connection).await?;
-    if !record.parked {
+    let Some(met) = &record.met else {
         return Ok(());
-    }
+    };
     let update = sqlx::query(
         "UPDATE parked SET fingerprint = ?1 WHERE key = ?2 AND until IS NULL AND fingerprint IS NULL
          AND (job, write_back) = (SELECT runs.job, w.name FROM write_backs AS w JOIN runs USING (run) WHERE w.write_back = ?3)",
     );
     update
-        .bind(&record.fingerprint)
-        .bind(&record.key)
+        .bind(&met.fingerprint)
+        .bind(&met.key)
         .bind(write_back)
         .execute(connection)
         .await?;
@@ -243,6 +271,6 @@ fn left_alone(row: &SqliteRow) -> Answer<LeftAlone> {
         key: row.try_get("key")?,
         reason: row.try_get("reason")?,
         parked: row.try_get("parked")?,
-        fingerprint: None,
+        met: None,
     })
 }

@@ -10,7 +10,7 @@ use sqlx::{Row, SqliteConnection};
 use super::batches::{COMMITTED, bind_committed};
 use super::codec::{count, from_json, json_text, moment, moment_text};
 use super::error::{Answer, Fault, LedgerError};
-use super::parked::{self, PARKED_RECORD};
+use super::parked::{self, MAY_BE_PARKED, MayBeParked};
 use super::parts::{BatchSpan, WriteBackId};
 use super::rejections::{KeptRejection, insert_rejections};
 use super::several;
@@ -35,6 +35,8 @@ pub(crate) struct NewRecordRequest<'a> {
     pub(crate) write_back: &'a str,
     /// The match key.
     pub(crate) record: &'a str,
+    /// What the record may be parked under.
+    pub(crate) may_be_parked: MayBeParked<'a>,
     /// The destination's fields that it writes.
     pub(crate) fields: &'a [String],
     pub(crate) origin: Option<&'a str>,
@@ -67,8 +69,8 @@ pub(crate) enum RequestBegun {
 pub(crate) enum RequestTurn {
     Begun {
         request: RequestBegun,
-        /// How its record is parked, if it is.
-        parked: Option<Parked>,
+        /// Parked records that its own may be one of.
+        parked: Vec<Parked>,
     },
     /// Nothing is recorded: these, about the same record, were sent or accepted, and have not ended.
     /// Oldest first.
@@ -371,7 +373,8 @@ struct Known {
     earlier: Vec<RecordRequest>,
     /// What its caller asked for with the same key.
     asked_before: Option<RecordRequest>,
-    parked: Option<Parked>,
+    /// Records that its own may be one of.
+    parked: Vec<Parked>,
     /// The day run that it becomes part of, if there is one: another begins when the object was
     /// altered or the job changed, and when the one before was taken back.
     day_run: Option<i64>,
@@ -396,23 +399,23 @@ async fn known(
     new: &NewRecordRequest<'_>,
     day_run: &DayRun<'_>,
 ) -> Answer<Known> {
-    let sql = [EARLIER, ASKED_BEFORE, PARKED_RECORD, DAY_RUN].join("; ");
+    let sql = [EARLIER, ASKED_BEFORE, MAY_BE_PARKED, DAY_RUN].join("; ");
     let earlier = sqlx::query(audited(sql));
     let earlier = earlier.bind(new.job).bind(new.write_back).bind(new.record);
     let asked_before = earlier.bind(new.caller).bind(new.idempotency_key);
-    let parked = asked_before.bind(new.job).bind(new.write_back);
-    let parked = parked.bind(new.record).bind(moment_text(new.asked_at));
+    let (job, write_back, now) = (new.job, new.write_back, new.asked_at);
+    let parked = new.may_be_parked.bind(asked_before, job, write_back, now);
     let mapped_for = day_run.mapped_for;
     let known = parked.bind(new.job).bind(day_run.day).bind(new.write_back);
     let known = known.bind(&mapped_for.layout);
     let known = known.bind(json_text(&mapped_for.fields)?);
     let answers = at_once(known, connection).await?;
     let rows = |answer: usize| answers.get(answer).map(Vec::as_slice).unwrap_or_default();
-    let (asked_before, is_parked, day_run) = (rows(1).first(), rows(2).first(), rows(3).first());
+    let (asked_before, day_run) = (rows(1).first(), rows(3).first());
     Ok(Known {
         earlier: rows(0).iter().map(record_request).collect::<Answer<_>>()?,
         asked_before: asked_before.map(record_request).transpose()?,
-        parked: is_parked.map(parked::parked).transpose()?,
+        parked: rows(2).iter().map(parked::parked).collect::<Answer<_>>()?,
         day_run: day_run.map(|row| row.try_get("run")).transpose()?,
     })
 }

@@ -27,7 +27,7 @@ use crate::domain::pause::Pause;
 use crate::ledger::cycles::Noticed;
 use crate::ledger::{NewRequest, RequestAct, RetryWish};
 use crate::report::pending as counting;
-use crate::run::parking::{Parking, key_of};
+use crate::run::parking::{self, Parking, key_of};
 use crate::run::pending;
 use crate::run::request::ChosenRecords;
 use crate::schedule::announce::announced;
@@ -331,6 +331,23 @@ pub(super) async fn lift_one(
     Ok(Redirect::to(&paths::record(&job, &name, &key)))
 }
 
+/// How a record is parked, if it is and its job is still there.
+pub(super) async fn parked_record(
+    house: &House,
+    job: &str,
+    name: &str,
+    key: &str,
+) -> Result<Option<Parked>, Refusal> {
+    let Ok(checked) = house.job(&house.project()?, job) else {
+        return Ok(None);
+    };
+    let Ok(write_back) = house.write_back(&checked, name) else {
+        return Ok(None);
+    };
+    let parked = house.ledger.parked(job, Utc::now()).await?;
+    Ok(parking::those_of(parked, &[write_back], key).pop())
+}
+
 /// Takes a parked record up again. Errors: it is not parked.
 pub(super) async fn lift(
     house: &House,
@@ -341,9 +358,10 @@ pub(super) async fn lift(
 ) -> Result<(), Refusal> {
     frame.caller.expect_job(job)?;
     let checked = house.job(&house.project()?, job)?;
-    house.write_back(&checked, name)?;
-    let lifted = house.ledger.lift(job, Some(name), &key_of(key)).await?;
-    let done = match lifted {
+    let write_back = house.write_back(&checked, name)?;
+    let parked = house.ledger.parked(job, Utc::now()).await?;
+    let own = parking::those_of(parked, &[write_back], key);
+    let done = match house.ledger.lift(job, &own).await? {
         0 => Err(Refusal::new(
             StatusCode::CONFLICT,
             format!("record `{key}` is not parked"),

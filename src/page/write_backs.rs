@@ -216,10 +216,7 @@ pub(super) async fn record(
         record: &key,
     };
     let told = biography(&house, of, &wanted).await?;
-    let parked = house.ledger.parked(&job, chrono::Utc::now()).await?;
-    let parked = parked
-        .into_iter()
-        .find(|one| one.write_back == name && one.key == key);
+    let parked = tending::parked_record(&house, &job, &name, &key).await?;
     let values = house.shows_values_to(frame.caller.role);
     let content = html! {
         @if let Some(parked) = &parked {

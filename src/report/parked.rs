@@ -82,7 +82,7 @@ mod tests {
             key: format!("A{record}\u{7}"),
             reason: "parked until changed: why".to_owned(),
             parked: true,
-            fingerprint: None,
+            met: None,
         };
         let records: Vec<LeftAlone> = (0..12).map(record).collect();
         let told = lines(&records, 1_012);

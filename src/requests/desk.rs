@@ -18,6 +18,7 @@ use super::body::ReadChange;
 use super::several::Addressed;
 use crate::config::{CheckedJob, Project};
 use crate::domain::error::{SystemError, chain, own_words};
+use crate::domain::match_key::ToldBy;
 use crate::domain::outcome::Rejection;
 use crate::domain::parking::Parked;
 use crate::domain::printable::hexadecimal;
@@ -376,7 +377,7 @@ impl Desk {
             Some(id) => id.clone(),
             None => random_id()?,
         };
-        let none = Vec::new();
+        let (none, told_by) = (Vec::new(), told_by(mapped));
         let new = NewRecordRequest {
             id: &id,
             caller: &from.caller,
@@ -385,6 +386,7 @@ impl Desk {
             job,
             write_back: post.write_back(),
             record,
+            may_be_parked: post.may_be_parked(told_by),
             fields: mapped.as_ref().map_or(&none, |mapped| &mapped.fields),
             origin: change.origin.as_deref(),
             actor: change.actor.as_deref(),
@@ -397,7 +399,9 @@ impl Desk {
                 break (begun, None);
             }
             match post.begin(&new).await.map_err(|error| unkept(&error))? {
-                RequestTurn::Begun { request, parked } => break (request, parked),
+                RequestTurn::Begun { request, parked } => {
+                    break (request, post.parked_among(parked, told_by));
+                }
                 RequestTurn::Behind(earlier) => self.settle_earlier(post, &earlier).await?,
             }
         };
@@ -812,7 +816,7 @@ impl Desk {
                 return self.never_carried_out(post, &recorded, why).await;
             }
         };
-        let parked = post.parked(&recorded.record).await;
+        let parked = post.parked(told_by(&mapped)).await;
         let parked = parked.map_err(|error| chain(&error).join(": "))?;
         let written = self
             .write(&request.job, post, &recorded, mapped, parked)
@@ -867,6 +871,17 @@ fn record_of(mapped: &Result<Mapped, Box<Rejection>>) -> String {
     match mapped {
         Ok(mapped) => mapped.record.clone(),
         Err(rejection) => rejection.key.clone().unwrap_or_default(),
+    }
+}
+
+/// The texts that tell the record that a request is about.
+fn told_by(mapped: &Result<Mapped, Box<Rejection>>) -> ToldBy<'_> {
+    match mapped {
+        Ok(mapped) => mapped.told_by(),
+        Err(rejection) => ToldBy {
+            pulled: rejection.key.as_deref(),
+            ..ToldBy::default()
+        },
     }
 }
 

@@ -817,7 +817,7 @@ impl Judged {
                     key,
                     reason: reason.clone(),
                     parked: false,
-                    fingerprint: None,
+                    met: None,
                 }),
                 Fate::Rejected { column, reason } => rejections.push(Rejection {
                     record,

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use crate::domain::conform;
 use crate::domain::counted::counted;
 use crate::domain::job::WriteBack;
 use crate::domain::parking::{Parked, Until};
@@ -53,11 +54,11 @@ impl Parking<'_> {
         if self.until.is_over(self.now) {
             return Err(ParkingError::AlreadyOver { until: self.until });
         }
-        let parts = key_parts(typed).map_or(1, |parts| parts.len());
+        let parts = parts_of(typed).len();
         let fits = |write_back: &&&WriteBack| write_back.schema.key.len() == parts;
         let parked = |write_back: &&WriteBack| Parked {
             write_back: write_back.name.clone(),
-            key: key_of(typed),
+            key: spelt(write_back, typed),
             until: self.until,
             reason: self.reason.to_owned(),
             parked_by: self.by.map(str::to_owned),
@@ -74,6 +75,48 @@ impl Parking<'_> {
             false => Ok(records),
         }
     }
+}
+
+/// Those of a job's parked records that are the one whose key was typed, however it is spelt.
+pub(crate) fn those_of(
+    mut parked: Vec<Parked>,
+    write_backs: &[&WriteBack],
+    typed: &str,
+) -> Vec<Parked> {
+    let key = key_of(typed);
+    parked.retain(|one| {
+        let mut own = write_backs.iter();
+        let own = own.find(|write_back| write_back.name == one.write_back);
+        own.is_some_and(|own| own.schema.key_kinds().are_one(&one.key, &key))
+    });
+    parked
+}
+
+/// Why only a record that is rejected can have a key that was typed, if that is so in all of these
+/// write-backs that have one of as many parts.
+pub(crate) fn only_rejected(write_backs: &[&WriteBack], typed: &str) -> Option<String> {
+    let parts = parts_of(typed);
+    let fitting = write_backs
+        .iter()
+        .filter(|write_back| write_back.schema.key.len() == parts.len());
+    let mut why = None;
+    for write_back in fitting {
+        let (column, reason) = conform::spelt_key(&write_back.schema, &parts).err()?;
+        let (name, declared) = (&column.name, column.column_type);
+        let told = format!("`{name}` is {declared}: {reason}");
+        why.get_or_insert(told);
+    }
+    why
+}
+
+/// The key as reports tell it. One that is no value of the schema's types stays as it was typed: a
+/// record that is rejected for it has it.
+fn spelt(write_back: &WriteBack, typed: &str) -> String {
+    conform::spelt_key(&write_back.schema, &parts_of(typed)).unwrap_or_else(|_| key_of(typed))
+}
+
+fn parts_of(typed: &str) -> Vec<String> {
+    key_parts(typed).unwrap_or_else(|| vec![typed.to_owned()])
 }
 
 /// A record's match key as the program itself writes it, however the user quoted it.

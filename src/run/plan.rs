@@ -23,11 +23,13 @@ use crate::domain::job::{Creation, Job, RowWay, WriteBack};
 use crate::domain::journal_table;
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::mapping::{Mapping, NO_RUN, RunFacts};
+use crate::domain::match_key::{KeyKinds, RecordKinds};
 use crate::domain::match_rule::MatchMode;
 use crate::domain::moment::Zones;
 use crate::domain::object::{NamePart, Object, ObjectColumn, ObjectName, resolve_name};
 use crate::domain::problem::{Location, PlacedCause, Problem, did_you_mean, has_mistake};
 use crate::domain::real_time;
+use crate::domain::record::RECORD_KEY;
 use crate::domain::referral::Referrals;
 use crate::domain::value::Kind;
 use crate::heap::on_heap;
@@ -178,6 +180,17 @@ impl Plan {
                 answers.beside(conformed, &keys)
             }
             None => conformed,
+        }
+    }
+
+    /// The kinds of its match key.
+    pub(super) fn record_kinds(&self) -> RecordKinds {
+        RecordKinds {
+            source: self.write_back.schema.key_kinds(),
+            destination: match self.mapping.key_columns() == [RECORD_KEY] {
+                true => KeyKinds::new([Kind::Text]),
+                false => KeyKinds::new(self.layout.key_fields().map(|field| field.kind)),
+            },
         }
     }
 

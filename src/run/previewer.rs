@@ -50,7 +50,7 @@ impl Previewer<'_> {
         }
         let mut known = known(self.ledger, job, &plan.write_back).await?;
         known.foresight = std::mem::take(&mut self.foresight);
-        let selection = selection_of(self.ledger, self.facts, &name).await?;
+        let selection = selection_of(self.ledger, self.facts, plan).await?;
         let package = self.folder.join(&name);
         let (samples_max, progress) = (self.samples_max, self.progress.as_ref());
         let shown = preview::preview(
@@ -94,10 +94,13 @@ async fn known(
 async fn selection_of(
     ledger: Option<&Ledger>,
     facts: &RunFacts,
-    write_back: &str,
+    plan: &Plan,
 ) -> Result<Selection, RunError> {
     match ledger {
-        Some(ledger) => Ok(Selection::of(ledger, facts, write_back, None).await?),
-        None => Ok(Selection::new(Vec::new(), None, facts.started_at)),
+        Some(ledger) => Ok(Selection::of(ledger, facts, plan, None).await?),
+        None => {
+            let kinds = plan.record_kinds();
+            Ok(Selection::new(Vec::new(), None, facts.started_at, &kinds))
+        }
     }
 }

@@ -10,7 +10,8 @@ use tokio::task::block_in_place;
 
 use crate::config::Project;
 use crate::domain::before::unmarked;
-use crate::domain::record::{key_parts, key_texts};
+use crate::domain::match_key::KeyKinds;
+use crate::domain::record::key_texts;
 use crate::domain::sameness::same;
 use crate::domain::value::Kind;
 use crate::ledger::{
@@ -267,8 +268,8 @@ impl<'a> Search<'a> {
             return false;
         };
         let segment = block_in_place(|| Segment::read(folder, segment));
-        let has_other = |segment: Segment| segment.key().iter().any(|key| key.kind != Kind::Text);
-        segment.is_ok_and(has_other)
+        let kinds = |segment: Segment| KeyKinds::new(segment.key().iter().map(|key| key.kind));
+        segment.is_ok_and(|segment| kinds(segment).have_spellings())
     }
 
     fn is_there(&mut self, path: &Path) -> Result<bool, JournalError> {
@@ -503,17 +504,6 @@ fn may_have(sending: &SentImages, record: &str, spelling: Spelling) -> bool {
     spelling == Spelling::ByKind || keys.is_none_or(|keys| keys.may_have(record))
 }
 
-/// Whether two match keys of these fields are one.
-fn is_same_key(fields: &[&ImageField], left: &str, right: &str) -> bool {
-    match (key_parts(left), key_parts(right)) {
-        (Some(left), Some(right)) if left.len() == fields.len() && right.len() == fields.len() => {
-            let mut parts = fields.iter().zip(left.iter().zip(&right));
-            parts.all(|(field, (left, right))| same(field.kind, Some(left), Some(right)))
-        }
-        _ => false,
-    }
-}
-
 /// The image of a record among the sendings of one batch, with the batch's partition.
 fn find_in(
     folder: &Path,
@@ -526,9 +516,10 @@ fn find_in(
         let segment = Segment::read(folder, &sending.segment)?;
         let fields = segment.key();
         let key_columns: Vec<String> = fields.iter().map(|field| field.name.clone()).collect();
+        let kinds = KeyKinds::new(fields.iter().map(|field| field.kind));
         let is_it = |key: &String| match spelling {
             Spelling::Exact => key == record,
-            Spelling::ByKind => is_same_key(&fields, key, record),
+            Spelling::ByKind => kinds.are_one(key, record),
         };
         let keys = key_texts(&segment.sent_keys()?, &key_columns);
         if let Some(position) = keys.iter().position(is_it) {

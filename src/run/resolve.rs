@@ -232,7 +232,7 @@ async fn pulled(
     for one in &wanted {
         let name = one.plan.name();
         let keys = retry.map(|retry| retry.keys.get(name).cloned().unwrap_or_default());
-        selections.push(Selection::of(work.ledger, work.facts, name, keys).await?);
+        selections.push(Selection::of(work.ledger, work.facts, one.plan, keys).await?);
     }
     let intakes = wanted.iter_mut().zip(&mut selections);
     let intakes = intakes.map(|(one, selection)| Intake {

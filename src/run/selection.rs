@@ -10,8 +10,8 @@ use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::domain::conform::{self, Sifted};
 use crate::domain::mapping::{Mapping, RunFacts};
-use crate::domain::outcome::Rejection;
-use crate::domain::parking::{LeftAlone, Parked};
+use crate::domain::match_key::{ByKey, RecordKinds, ToldBy};
+use crate::domain::parking::{LeftAlone, MetParking, Parked};
 use crate::domain::record::{RECORD_POSITION, key_texts};
 use crate::ledger::{Ledger, LedgerError};
 use crate::run::own_records::own_records;
@@ -21,12 +21,11 @@ use crate::source::Pulled;
 /// The choice of one write-back's records in one run.
 #[derive(Debug)]
 pub(crate) struct Selection {
-    /// By match key.
-    parked: HashMap<String, Parked>,
+    parked: ByKey<Parked>,
     /// When the run began.
     at: DateTime<Utc>,
-    /// Match keys of a retry's records; absent, all are taken.
-    wanted: Option<HashSet<String>>,
+    /// Match keys of the records that are taken; absent, all are.
+    wanted: Option<ByKey<String>>,
     /// Parked keys that were met, and whether they are left alone. A key that occurs several times
     /// is decided by the first of its records: were one of them left alone and another one not,
     /// that one would be written.
@@ -53,19 +52,21 @@ enum Choice {
 }
 
 impl Selection {
-    /// Of a run that began at `at`; `parked` are the write-back's own. `wanted` are the match keys
-    /// of a retry's records.
+    /// Of a run that began at `at`; `parked` are the write-back's own. `wanted` are match keys of the
+    /// records that are taken.
     pub(crate) fn new(
         parked: Vec<Parked>,
         wanted: Option<HashSet<String>>,
         at: DateTime<Utc>,
+        kinds: &RecordKinds,
     ) -> Self {
-        let parked = parked
-            .into_iter()
-            .map(|parked| (parked.key.clone(), parked))
-            .collect();
+        let parked = parked.into_iter().map(|one| (one.key.clone(), one));
+        let wanted = wanted.map(|keys| {
+            let keys = keys.into_iter().map(|key| (key.clone(), key));
+            ByKey::new(kinds.clone(), keys)
+        });
         Self {
-            parked,
+            parked: ByKey::new(kinds.clone(), parked),
             at,
             wanted,
             met: HashMap::new(),
@@ -78,12 +79,13 @@ impl Selection {
     pub(crate) async fn of(
         ledger: &Ledger,
         facts: &RunFacts,
-        write_back: &str,
+        plan: &Plan,
         wanted: Option<HashSet<String>>,
     ) -> Result<Self, LedgerError> {
         let mut parked = ledger.parked(&facts.job, facts.started_at).await?;
-        parked.retain(|parked| parked.write_back == write_back);
-        Ok(Self::new(parked, wanted, facts.started_at))
+        parked.retain(|parked| parked.write_back == plan.name());
+        let kinds = plan.record_kinds();
+        Ok(Self::new(parked, wanted, facts.started_at, &kinds))
     }
 
     /// Keys of records whose values changed, which ended their parking.
@@ -100,10 +102,14 @@ impl Selection {
         self.taken.iter().cloned().collect()
     }
 
-    /// How a record is parked, if it was parked after `instant`.
+    /// How a record with this key in the destination is parked, if it was parked after `instant`.
     pub(crate) fn parked_after(&self, instant: DateTime<Utc>, key: &str) -> Option<&Parked> {
+        let record = ToldBy {
+            destination: Some(key),
+            ..ToldBy::default()
+        };
         self.parked
-            .get(key)
+            .get(record)
             .filter(|parked| parked.parked_at > instant)
     }
 
@@ -112,7 +118,7 @@ impl Selection {
     pub(crate) fn sift(&mut self, plan: &Plan, pulled: Pulled) -> Selected {
         let pulled = own_records(&plan.write_back, pulled);
         if !plan.write_back.enabled {
-            return switched_off(plan, &pulled);
+            return switched_off(plan, &pulled, self.wanted.as_ref());
         }
         if self.parked.is_empty() && self.wanted.is_none() {
             let read = pulled.read;
@@ -130,29 +136,30 @@ impl Selection {
         let pulled_keys = by_position(&pulled.records, pulled_keys);
         let (sifted, conformed) = sift(plan, pulled);
         let source_keys = by_position(&conformed, plan.mapping.source_keys(&conformed));
-        let spellings = |position: u64, key: Option<&str>| {
-            let others =
-                [&source_keys, &pulled_keys].map(|keys| keys.get(&position).map(String::as_str));
-            let spellings = [key].into_iter().chain(others).flatten();
-            spellings.map(str::to_owned).collect::<Vec<_>>()
+        let told_by = |position: u64| ToldBy {
+            pulled: pulled_keys.get(&position).map(String::as_str),
+            source: source_keys.get(&position).map(String::as_str),
+            destination: None,
         };
         let mut left_alone = Vec::new();
         let keys = key_texts(&sifted.records, plan.mapping.key_columns());
         let mut passes = Vec::with_capacity(keys.len());
         for (position, key) in positions(&sifted.records).into_iter().zip(&keys) {
-            passes.push(self.passes(
-                &raw,
-                position,
-                &spellings(position, Some(key)),
-                &mut left_alone,
-            ));
+            let record = ToldBy {
+                destination: Some(key),
+                ..told_by(position)
+            };
+            passes.push(self.passes(&raw, position, record, &mut left_alone));
         }
-        let goes_on = |rejection: &Rejection| {
-            let spellings = spellings(rejection.record, rejection.key.as_deref());
-            self.passes(&raw, rejection.record, &spellings, &mut left_alone)
-        };
         let mut rejections = sifted.rejections;
-        rejections.retain(goes_on);
+        rejections.retain(|rejection| {
+            let told_by = told_by(rejection.record);
+            let record = ToldBy {
+                pulled: told_by.pulled.or(rejection.key.as_deref()),
+                ..told_by
+            };
+            self.passes(&raw, rejection.record, record, &mut left_alone)
+        });
         let mask = BooleanChunked::from_slice(PlSmallStr::EMPTY, &passes);
         let records = sifted
             .records
@@ -175,10 +182,10 @@ impl Selection {
         &mut self,
         raw: &RawRecords<'_>,
         position: u64,
-        spellings: &[String],
+        record: ToldBy<'_>,
         left_alone: &mut Vec<LeftAlone>,
     ) -> bool {
-        match self.choose(raw, position, spellings) {
+        match self.choose(raw, position, record) {
             Choice::GoesOn => true,
             Choice::LeftOut => false,
             Choice::LeftAlone(record) => {
@@ -188,39 +195,33 @@ impl Selection {
         }
     }
 
-    /// `spellings` are a record's match key as its reports tell it, and then as it was before it
-    /// was converted, which earlier reports may have told.
-    fn choose(&mut self, raw: &RawRecords<'_>, position: u64, spellings: &[String]) -> Choice {
+    fn choose(&mut self, raw: &RawRecords<'_>, position: u64, record: ToldBy<'_>) -> Choice {
+        let reported = record.reported().unwrap_or_default();
         if let Some(wanted) = &self.wanted {
-            match spellings
-                .iter()
-                .position(|spelling| wanted.contains(spelling))
-            {
-                None => return Choice::LeftOut,
-                // Of one that is told by another key now, no report could say that it did not land.
-                Some(0) => self.taken.extend(spellings.first().cloned()),
-                Some(_) => {}
+            let Some(wanted) = wanted.get(record) else {
+                return Choice::LeftOut;
+            };
+            // Of one that is told by another key now, no report could say that it did not land.
+            if wanted == reported {
+                self.taken.insert(reported.to_owned());
             }
         }
-        let Some(parked) = spellings
-            .iter()
-            .find_map(|spelling| self.parked.get(spelling))
-        else {
+        let Some(parked) = self.parked.get(record) else {
             return Choice::GoesOn;
         };
         let fingerprint = raw.fingerprint(position);
         let first = || parked.holds(self.at, &fingerprint);
         match *self.met.entry(parked.key.clone()).or_insert_with(first) {
-            true => {
-                let (key, reason) = (parked.key.clone(), parked.told());
-                Choice::LeftAlone(LeftAlone {
-                    record: position,
-                    key,
-                    reason,
-                    fingerprint: Some(fingerprint),
-                    parked: true,
-                })
-            }
+            true => Choice::LeftAlone(LeftAlone {
+                record: position,
+                key: reported.to_owned(),
+                reason: parked.told(),
+                parked: true,
+                met: Some(MetParking {
+                    key: parked.key.clone(),
+                    fingerprint,
+                }),
+            }),
             false => Choice::GoesOn,
         }
     }
@@ -262,7 +263,7 @@ fn by_position(records: &DataFrame, keys: Vec<Option<String>>) -> HashMap<u64, S
 }
 
 /// A write-back that is switched off leaves its records alone, whatever they hold.
-fn switched_off(plan: &Plan, pulled: &Pulled) -> Selected {
+fn switched_off(plan: &Plan, pulled: &Pulled, wanted: Option<&ByKey<String>>) -> Selected {
     let reason = plan.write_back.reason_off();
     let nothing = sift(
         plan,
@@ -278,14 +279,21 @@ fn switched_off(plan: &Plan, pulled: &Pulled) -> Selected {
     let read = positions(&pulled.records).into_iter().zip(keys);
     let unread = pulled.rejections.iter();
     let unread = unread.map(|rejection| (rejection.record, rejection.key.clone()));
-    let all = read.chain(unread).map(of_record);
+    let is_wanted = |(_, key): &(u64, Option<String>)| {
+        let record = ToldBy {
+            pulled: key.as_deref(),
+            ..ToldBy::default()
+        };
+        wanted.is_none_or(|wanted| wanted.get(record).is_some())
+    };
+    let all = read.chain(unread).filter(is_wanted).map(of_record);
     let left_alone: Vec<LeftAlone> = all
         .map(|(record, key)| LeftAlone {
             record,
             key,
             reason: reason.clone(),
             parked: false,
-            fingerprint: None,
+            met: None,
         })
         .collect();
     Selected {

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use polars::prelude::{DataFrame, IdxCa, IdxSize};
+use polars::prelude::DataFrame;
 use serde::Serialize;
 use tokio::task::block_in_place;
 
@@ -16,7 +16,7 @@ use crate::domain::error::SystemError;
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::match_rule::Decision;
 use crate::domain::outcome::{RejectReason, Rejection, Stage};
-use crate::domain::record::{cell_text, key_texts};
+use crate::domain::record::{RECORD_KEY, cell_text, key_texts};
 use crate::domain::sameness::same;
 use crate::run::conflicts::LastValues;
 use crate::run::conflicts::{Conflicts, kept};
@@ -126,7 +126,8 @@ pub(crate) struct ColumnProof {
     pub(crate) kept: bool,
 }
 
-/// Takes the record with key `key` the whole way, unless `selection` leaves it alone.
+/// Takes the only record that `selection` takes the whole way, unless that leaves it alone; `key` is
+/// what the record is asked for by.
 pub(crate) async fn try_record(
     plan: &mut Plan,
     key: &str,
@@ -137,10 +138,14 @@ pub(crate) async fn try_record(
     let (ledger, job) = (account.ledger, account.job);
     let wanted = find(plan, key, selection).await;
     let plan = &*plan;
-    let wanted = match wanted {
-        Ok(Wanted::Record(record)) => Ok(referred(plan, record).await?),
-        other => other,
+    let (key, wanted) = match wanted {
+        Ok(Wanted::Record(record)) => {
+            let key = reported_key(plan, &record).unwrap_or_else(|| key.to_owned());
+            (key, Ok(referred(plan, record).await?))
+        }
+        other => (key.to_owned(), other),
     };
+    let key = key.as_str();
     let report = |outcome| SingleRecord {
         write_back: plan.write_back.name.clone(),
         key: key.to_owned(),
@@ -285,27 +290,15 @@ async fn find(plan: &mut Plan, key: &str, mut selection: Selection) -> Result<Wa
         let Selected {
             sifted, left_alone, ..
         } = tokio::task::block_in_place(|| selection.sift(plan, pulled));
-        if let Some(parked) = left_alone.into_iter().find(|parked| parked.key == key) {
+        if let Some(left) = left_alone.into_iter().next() {
             return Ok(Wanted::Outcome(SingleOutcome::Skipped {
-                reason: parked.reason.into(),
+                reason: left.reason.into(),
             }));
         }
-        rejection = rejection.or_else(|| {
-            sifted
-                .rejections
-                .into_iter()
-                .find(|rejected| rejected.key.as_deref() == Some(key))
-        });
-        let positions = positions_of(&sifted.records, plan.mapping.key_columns(), key);
-        occurs += u64::try_from(positions.len()).unwrap_or(u64::MAX);
-        if let Some(position) = positions.first() {
-            record = record.or_else(|| {
-                sifted
-                    .records
-                    .take(&IdxCa::from_vec("".into(), vec![*position]))
-                    .ok()
-            });
-        }
+        rejection = rejection.or_else(|| sifted.rejections.into_iter().next());
+        let met = sifted.records;
+        occurs += u64::try_from(met.height()).unwrap_or(u64::MAX);
+        record = record.or_else(|| (met.height() > 0).then(|| met.head(Some(1))));
     }
     Ok(match (record, rejection) {
         (Some(_), _) if occurs > 1 => Wanted::Outcome(rejected(Rejection {
@@ -368,13 +361,12 @@ fn rejected(rejection: Rejection) -> SingleOutcome {
     }
 }
 
-fn positions_of(records: &DataFrame, key_columns: &[String], key: &str) -> Vec<IdxSize> {
-    key_texts(records, key_columns)
-        .iter()
-        .zip(0..)
-        .filter(|(text, _)| text.as_str() == key)
-        .map(|(_, position)| position)
-        .collect()
+/// The key that reports tell of a record, where it is one of the destination's.
+fn reported_key(plan: &Plan, record: &DataFrame) -> Option<String> {
+    match plan.mapping.key_columns() {
+        [only] if only == RECORD_KEY => None,
+        fields => Some(key_texts(record, fields).concat()),
+    }
 }
 
 /// What became of a record that was written and read back.

@@ -23,6 +23,7 @@ use crate::domain::error::SystemError;
 use crate::domain::field::{NullPolicy, When};
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::list::ListMode;
+use crate::domain::match_key::KeyKinds;
 use crate::domain::match_rule::Decision;
 use crate::domain::outcome::{RejectReason, SkipReason};
 
@@ -191,6 +192,10 @@ impl Swap {
 
     pub(super) fn key_columns(&self) -> &[String] {
         &self.key_columns
+    }
+
+    pub(super) fn key_kinds(&self) -> KeyKinds {
+        KeyKinds::new(self.sent.key_fields().map(|field| field.kind))
     }
 
     fn written_side(&self) -> Side {

@@ -20,7 +20,8 @@ use crate::config::Project;
 use crate::domain::outcome::{Outcome, Rejection, Stage};
 use crate::domain::record::{Identities, RECORD_POSITION};
 use crate::ledger::{
-    DayRun, Ledger, LedgerError, NewRecordRequest, RequestBegun, RequestEnd, RequestPlace,
+    DayRun, Ledger, LedgerError, MayBeParked, NewRecordRequest, RequestBegun, RequestEnd,
+    RequestPlace,
 };
 
 /// Who asks for what a test writes, as history tells it.
@@ -127,6 +128,8 @@ impl TestAccount<'_> {
             job: self.job,
             write_back: plan.name(),
             record: key,
+            // That was seen as it was looked for in the source.
+            may_be_parked: MayBeParked::As([key; 2]),
             fields: &fields,
             origin: None,
             actor: None,

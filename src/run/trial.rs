@@ -1,5 +1,6 @@
 //! One record the whole way through each write-back of a job, and what that proves of them.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use chrono::Utc;
@@ -60,7 +61,8 @@ impl Trial<'_> {
             let until = Until::Now(&self.folder.join(position.to_string()));
             plan.remember(self.project, ledger, &job.name, until)
                 .await?;
-            let selection = Selection::of(ledger, &facts, plan.name(), None).await?;
+            let wanted = Some(HashSet::from([self.key.to_owned()]));
+            let selection = Selection::of(ledger, &facts, plan, wanted).await?;
             if self.ending == Ending::Commit {
                 let why = "a test wrote a record since it last delivered";
                 ledger

@@ -349,7 +349,7 @@ fn told(records: &DataFrame, fates: Vec<Fate>) -> PolarsResult<(Vec<LeftAlone>, 
                 key: key.unwrap_or_default(),
                 reason,
                 parked: false,
-                fingerprint: None,
+                met: None,
             }),
             Fate::Rejected { column, reason } => rejections.push(Rejection {
                 record,

@@ -446,3 +446,146 @@ fn several_records_are_parked_and_lifted_at_once() {
     let run = place.run();
     assert_eq!(run.summary(), "3 read = 2 updated + 1 unchanged", "{run}");
 }
+
+/// Kinds of a match key in the source and in the destination; the key as the source spells it, as
+/// reports tell it, and in other spellings.
+const SPELLINGS: &[(&str, &str, &str, &str, &[&str])] = &[
+    ("INTEGER", "INTEGER", "07", "7", &["7", "007", "+7"]),
+    ("INTEGER", "VARCHAR(18)", "007", "7", &["7", "07"]),
+    (
+        "DECIMAL(6,2)",
+        "DECIMAL(8,4)",
+        "1.5",
+        "1.50",
+        &["1.5", "1.50", "01.5000", "15e-1"],
+    ),
+    ("DATE", "DATE", "2026-11-30", "2026-11-30", &["2026-11-30"]),
+];
+
+fn spelt(server: Server, source: &str, destination: &str, key: &str, reported: &str) -> Workspace {
+    let place = Workspace::on(server);
+    place
+        .table(
+            "accounts",
+            &format!("id {destination} PRIMARY KEY, score INTEGER"),
+            &format!("id,score\n{reported},1\n"),
+        )
+        .scores(
+            &format!("id {source} PRIMARY KEY, score INTEGER"),
+            &format!("id,score\n{key},2\n"),
+        )
+        .job("", "id = 'id'\nscore = 'score'");
+    place
+}
+
+#[test]
+fn a_record_is_parked_and_taken_up_however_its_key_is_spelt() {
+    for server in Server::ALL {
+        for (source, destination, key, reported, spellings) in SPELLINGS {
+            for typed in *spellings {
+                let place = spelt(server, source, destination, key, reported);
+                let what = format!("{server}: {source} to {destination}, {key} as {typed}");
+                park(&place, typed, "changed");
+                let preview = place.command(&["preview", "job", "--json"]).json();
+                assert_eq!(preview["write_backs"][0]["parked"], json!(1), "{what}");
+                let run = place.run();
+                assert_eq!(run.summary(), "1 read = 1 skipped", "{what}: {run}");
+                let told = &run.json()["write_backs"][0]["parked"][0];
+                assert_eq!(told["key"], json!(reported), "{what}");
+                let row = format!("{reported} skipped parked until changed: the owner asked");
+                assert_eq!(outcomes(&place, 1), [row], "{what}");
+                let test = place.command(&["test", "job", "--record", typed]);
+                assert!(
+                    test.stdout.contains("skipped: parked until changed"),
+                    "{what}: {test}"
+                );
+                let other = spellings.last().expect("a spelling");
+                let lifted = place.command(&["park", "job", "--record", other, "--lift"]);
+                assert_eq!(lifted.code, 0, "{what}: {lifted}");
+                assert!(lifted.stdout.contains("no record is parked"), "{lifted}");
+                assert_eq!(place.run().summary(), "1 read = 1 updated", "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn values_that_change_end_the_parking_of_a_key_in_any_spelling() {
+    for server in Server::ALL {
+        let place = spelt(server, "INTEGER", "VARCHAR(18)", "007", "7");
+        park(&place, "07", "changed");
+        assert_eq!(place.run().summary(), "1 read = 1 skipped", "on {server}");
+        assert_eq!(place.run().summary(), "1 read = 1 skipped", "on {server}");
+        place.file("data/scores.csv", "id,score\n007,3\n");
+        assert_eq!(place.run().summary(), "1 read = 1 updated", "on {server}");
+        let parked = place.command(&["park", "job"]);
+        assert!(parked.stdout.contains("no record is parked"), "{parked}");
+    }
+}
+
+#[test]
+fn a_record_is_tested_and_taken_back_however_its_key_is_spelt() {
+    for server in Server::ALL {
+        for (source, destination, key, reported, spellings) in SPELLINGS {
+            let place = spelt(server, source, destination, key, reported);
+            let before = place.rows("accounts");
+            for typed in *spellings {
+                let what = format!("{server}: {source} to {destination}, {key} as {typed}");
+                let test = place.command(&["test", "job", "--record", typed, "--rollback"]);
+                assert_eq!(test.code, 0, "{what}: {test}");
+                let test = place.command(&["test", "job", "--record", typed, "--json"]);
+                let told = &test.json()["records"][0];
+                assert_eq!(
+                    (&told["outcome"]["outcome"], &told["key"]),
+                    (&json!("updated"), &json!(reported)),
+                    "{what}: {test}"
+                );
+                place.execute("UPDATE accounts SET score = 1");
+                let run = place.run();
+                assert_eq!(run.summary(), "1 read = 1 updated", "{what}: {run}");
+                // What is told by the destination's own key alone is spelt as that kind's values are.
+                if *source == *destination || *destination != "VARCHAR(18)" {
+                    let number = run.json()["run"].to_string();
+                    let undo = place.command(&["undo", &number, "--record", typed]);
+                    assert_eq!(undo.code, 0, "{what}: {undo}");
+                } else {
+                    place.execute("UPDATE accounts SET score = 1");
+                }
+                assert_eq!(place.rows("accounts"), before, "{what}");
+            }
+            let test = place.command(&["test", "job", "--record", "8"]);
+            assert_eq!(test.code, 2, "{server}: {test}");
+        }
+    }
+}
+
+#[test]
+fn a_key_that_no_value_can_be_is_parked_for_the_record_that_is_rejected_for_it() {
+    let place = spelt(Server::Sqlite, "INTEGER", "INTEGER", "abc", "7");
+    let parked = park(&place, "abc", "2999-12-01");
+    let note = "note: only a record that is rejected can have the key `abc`: `id` is INTEGER: not a number";
+    assert!(parked.stderr.contains(note), "{parked}");
+    assert_eq!(place.run().summary(), "1 read = 1 skipped");
+    assert!(!park(&place, "007", "changed").stderr.contains("note:"));
+    let both = place.command(&["park", "job", "--json"]).json();
+    let keys = both["parked"].as_array().expect("records").iter();
+    let keys: Vec<&Value> = keys.map(|one| &one["key"]).collect();
+    assert_eq!(keys, ["7", "abc"]);
+}
+
+#[test]
+fn a_rejected_record_is_taken_again_however_its_key_is_spelt() {
+    for server in Server::ALL {
+        let place = spelt(server, "DECIMAL(6,2)", "DECIMAL(8,4)", "1.5", "1.50");
+        place.file("data/scores.csv", "id,score\n1.5,x\n");
+        assert_eq!(place.run().summary(), "1 read = 1 rejected", "on {server}");
+        place.file("data/scores.csv", "id,score\n1.50,2\n");
+        let arguments = ["run", "job", "--only-rejected", "--record", "1.5", "--json"];
+        let retry = place.command(&arguments);
+        assert_eq!(
+            retry.summary(),
+            "1 read = 1 updated",
+            "on {server}: {retry}"
+        );
+    }
+}

@@ -15,7 +15,7 @@ mod native;
 mod tests;
 mod text;
 
-use polars::prelude::{Column, DataFrame, DataType, IntoColumn, Series};
+use polars::prelude::{Column, DataFrame, DataType, IntoColumn, IntoSeries, Series, StringChunked};
 
 use super::columnar::{Converted, Fault, all_at_fault, check, nulls_at_fault};
 use super::conversion::Misfit;
@@ -151,6 +151,24 @@ pub(crate) fn pulled_keys(schema: &Schema, pulled: &DataFrame) -> Vec<Option<Str
         &pulled_key(schema, pulled),
         &(0..pulled.height()).collect::<Vec<_>>(),
     )
+}
+
+/// A match key that was typed, as the schema's types spell it. Errors: the first part that is no
+/// match key.
+pub(crate) fn spelt_key<'a>(
+    schema: &'a Schema,
+    typed: &[String],
+) -> Result<String, (&'a SchemaColumn, String)> {
+    let mut key: Vec<KeyPart> = Vec::new();
+    for (column, part) in schema.key_columns().zip(typed) {
+        let texts: StringChunked = [Some(part.as_str())].into_iter().collect();
+        let converted = conform_column(column, true, &texts.into_series());
+        match converted.faults.into_iter().next() {
+            Some(fault) => return Err((column, fault.reason)),
+            None => key.push(Some((converted.values, column.column_type.kind()))),
+        }
+    }
+    Ok(key_texts(&key, &[0]).pop().flatten().unwrap_or_default())
 }
 
 /// The match key as it was pulled.

@@ -12,6 +12,7 @@ use crate::domain::field::{NullPolicy, When};
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::list::ListMode;
 use crate::domain::mapping::Mapping;
+use crate::domain::match_key::ToldBy;
 use crate::domain::outcome::Rejection;
 use crate::domain::record::{Identities, RECORD_POSITION, key_texts};
 use crate::domain::referral::Referrals;
@@ -41,6 +42,8 @@ pub(crate) struct Mapped {
     pub(super) records: DataFrame,
     /// The match key, as people read it.
     pub(crate) record: String,
+    /// The same as the source spells it.
+    source_record: Option<String>,
     pub(super) key_columns: Vec<String>,
     pub(super) expected: Option<Arc<ExpectedRow>>,
     /// Its references, which bring values until they are resolved.
@@ -74,6 +77,15 @@ impl From<PlanError> for Unfit {
 }
 
 impl Mapped {
+    /// The texts that tell the record.
+    pub(crate) fn told_by(&self) -> ToldBy<'_> {
+        ToldBy {
+            pulled: None,
+            source: self.source_record.as_deref(),
+            destination: Some(&self.record),
+        }
+    }
+
     /// Who the record is, as its day run knows it.
     pub(super) fn identities(&self, sequence: u32) -> Identities {
         let mut records = self.records.clone();
@@ -94,6 +106,7 @@ impl Post {
             records,
             key_columns,
             referrals,
+            source_record,
         } = self.fit(&asked.key, &asked.values)?;
         let (expected, expected_referrals) = match asked.expected.is_empty() {
             true => (None, Referrals::default()),
@@ -107,6 +120,7 @@ impl Post {
         Ok(Mapped {
             key: asked.key.clone(),
             record: key_texts(&records, &key_columns).concat(),
+            source_record,
             fields: written.map(|field| field.column.name.clone()).collect(),
             layout,
             records,
@@ -207,6 +221,7 @@ impl Post {
             records: mapping.complete(&records),
             key_columns: mapping.key_columns().to_vec(),
             referrals: referrals.clone(),
+            source_record: mapping.source_keys(&conformed).pop().flatten(),
         })
     }
 
@@ -251,6 +266,7 @@ struct Fitted {
     records: DataFrame,
     key_columns: Vec<String>,
     referrals: Referrals,
+    source_record: Option<String>,
 }
 
 /// What a row is to hold, whatever the job's rules for writing it.

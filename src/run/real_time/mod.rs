@@ -43,11 +43,12 @@ use crate::domain::error::{SystemError, own_words};
 use crate::domain::job::WriteBack;
 use crate::domain::layout::Layout;
 use crate::domain::mapping::{NO_RUN, RunFacts};
+use crate::domain::match_key::{ByKey, RecordKinds, ToldBy};
 use crate::domain::outcome::{Outcome, Rejection};
 use crate::domain::parking::Parked;
 use crate::ledger::{
-    DayRun, Ledger, LedgerError, MappedFor, NewRecordRequest, RequestBegun, RequestPlace,
-    RequestTurn,
+    DayRun, Ledger, LedgerError, MappedFor, MayBeParked, NewRecordRequest, RequestBegun,
+    RequestPlace, RequestTurn,
 };
 
 /// A write-back that is ready for requests: met with its object, its writers at hand.
@@ -58,6 +59,7 @@ pub(crate) struct Post {
     plan: Plan,
     /// What the day runs' records are mapped for: every field that may be written.
     mapped_for: MappedFor,
+    record_kinds: RecordKinds,
     /// By the columns that requests give.
     shapes: Mutex<HashMap<BTreeSet<usize>, Arc<Shape>>>,
     /// What nobody writes with: connections, and files of before-images.
@@ -141,6 +143,7 @@ impl Post {
             project,
             ledger,
             job: checked.job.name.clone(),
+            record_kinds: plan.record_kinds(),
             plan,
             mapped_for,
             shapes: Mutex::default(),
@@ -176,11 +179,32 @@ impl Post {
     }
 
     /// How the record is parked, if it is.
-    pub(crate) async fn parked(&self, record: &str) -> Result<Option<Parked>, LedgerError> {
+    pub(crate) async fn parked(&self, record: ToldBy<'_>) -> Result<Option<Parked>, LedgerError> {
         let (ledger, write_back) = (&self.ledger, self.write_back());
-        ledger
-            .parked_record(&self.job, write_back, record, Utc::now())
-            .await
+        let may_be = self.may_be_parked(record);
+        let parked = ledger.may_be_parked(&self.job, write_back, may_be, Utc::now());
+        Ok(self.parked_among(parked.await?, record))
+    }
+
+    /// What the ledger is to be asked for to know how the record is parked.
+    pub(crate) fn may_be_parked<'a>(&self, record: ToldBy<'a>) -> MayBeParked<'a> {
+        match self.record_kinds.have_spellings() {
+            true => MayBeParked::Anyhow,
+            false => {
+                let own = [record.destination, record.source.or(record.pulled)];
+                MayBeParked::As(own.map(Option::unwrap_or_default))
+            }
+        }
+    }
+
+    /// How the record is parked, if it is one of these.
+    pub(crate) fn parked_among(&self, parked: Vec<Parked>, record: ToldBy<'_>) -> Option<Parked> {
+        if parked.is_empty() {
+            return None;
+        }
+        let parked = parked.into_iter().map(|one| (one.key.clone(), one));
+        let parked = ByKey::new(self.record_kinds.clone(), parked);
+        parked.get(record).cloned()
     }
 
     /// Records a request as a part of today's run, unless its caller asked for it before, or

@@ -41,7 +41,7 @@ pub(in crate::run) async fn gather(
 ) -> Result<(Package, Tally), GatherError> {
     let name = &plan.write_back.name;
     let contents = plan.assignment().contents;
-    let selection = Selection::of(work.ledger, work.facts, name, None).await?;
+    let selection = Selection::of(work.ledger, work.facts, plan, None).await?;
     let mut writer = block_in_place(|| PackageWriter::create(folder, contents.key_columns()))?;
     let mut tally = Tally::default();
     for (begin, segment) in saved.segments_of(name) {
@@ -142,7 +142,7 @@ fn parked_since(
             record: position?,
             key,
             reason,
-            fingerprint: None,
+            met: None,
             parked: true,
         })
     };

@@ -223,16 +223,22 @@ pub(super) fn expect_written(
 /// Reads segments, as far as their records are asked for.
 struct Reader<'a> {
     plan: &'a UndoPlan,
-    /// All if there is none.
-    wanted: &'a BTreeSet<String>,
-    met: BTreeSet<String>,
+    /// By what they mean, with the keys that they were asked for by; all if there is none.
+    wanted: BTreeMap<String, Vec<&'a String>>,
+    /// Of these keys, those that were met.
+    met: BTreeSet<&'a String>,
 }
 
 impl<'a> Reader<'a> {
     fn new(plan: &'a UndoPlan, wanted: &'a BTreeSet<String>) -> Self {
+        let kinds = plan.restoration.key_kinds();
+        let mut by_meaning: BTreeMap<String, Vec<&String>> = BTreeMap::new();
+        for key in wanted {
+            by_meaning.entry(kinds.meaning(key)).or_default().push(key);
+        }
         Self {
             plan,
-            wanted,
+            wanted: by_meaning,
             met: BTreeSet::new(),
         }
     }
@@ -282,18 +288,16 @@ impl<'a> Reader<'a> {
     fn chosen(&mut self, images: &DataFrame, seen: &mut HashSet<u32>) -> PolarsResult<DataFrame> {
         let positions = images.column(images::RECORD)?.u32()?;
         let keys = KeyTexts::of(images, self.plan.restoration.key_columns())?;
+        let kinds = self.plan.restoration.key_kinds();
         let mut is_chosen = |(index, record): (usize, Option<u32>)| {
             let is_first = record.is_some_and(|record| seen.insert(record));
-            if self.wanted.is_empty() {
+            if self.wanted.is_empty() || !is_first {
                 return is_first;
             }
-            let key = keys
-                .text(index)
-                .filter(|key| is_first && self.wanted.contains(key));
-            key.is_some_and(|key| {
-                self.met.insert(key);
-                true
-            })
+            let key = keys.text(index);
+            let wanted = key.and_then(|key| self.wanted.get(&kinds.meaning(&key)));
+            self.met.extend(wanted.into_iter().flatten());
+            wanted.is_some()
         };
         let chosen: Vec<bool> = positions.iter().enumerate().map(&mut is_chosen).collect();
         images

@@ -244,3 +244,43 @@ fn a_parked_record_is_left_alone() {
     );
     assert_eq!(place.rows("accounts"), super::caller::ROWS);
 }
+
+#[test]
+fn a_record_that_is_parked_under_another_spelling_of_its_key_is_left_alone() {
+    for (source, destination, parked, asked) in [
+        ("INTEGER", "INTEGER", "007", "7"),
+        ("INTEGER", "INTEGER", "7", "07"),
+        ("INTEGER", "VARCHAR(18)", "07", "007"),
+        ("DECIMAL(6,2)", "DECIMAL(8,4)", "1.5", "1.50"),
+    ] {
+        let place = place_on(Server::Sqlite);
+        place.execute("DROP TABLE accounts");
+        let key = if asked.contains('.') { "1.5000" } else { "7" };
+        place
+            .table(
+                "accounts",
+                &format!("id {destination} PRIMARY KEY, score INTEGER, note TEXT"),
+                &format!("id,score,note\n{key},1,\n"),
+            )
+            .scores(
+                &format!("id {source} PRIMARY KEY, score INTEGER, note TEXT"),
+                "id,score,note\n",
+            );
+        let park = [
+            "park", "job", "--record", parked, "--until", "changed", "--reason", "merger",
+        ];
+        let told = place.command(&park);
+        assert_eq!(told.code, 0, "{told}");
+        let answering = Answering::start(&place);
+        let answer = answering.change(asked, r#"{"values": {"score": 7}}"#);
+        assert_eq!(
+            answer.told(),
+            (409, "conflict".to_owned()),
+            "{source} to {destination}: {parked}, {asked}"
+        );
+        let lifted = place.command(&["park", "job", "--record", asked, "--lift"]);
+        assert_eq!(lifted.code, 0, "{lifted}");
+        let answer = answering.change(asked, r#"{"values": {"score": 7}}"#);
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+}
