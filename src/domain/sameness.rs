@@ -76,6 +76,15 @@ pub(crate) fn one_spelling(kind: Kind, text: &str) -> String {
     }
 }
 
+/// A value in the words that people are told it by, whichever database's own it comes in.
+pub(crate) fn worded(kind: Kind, text: &str) -> &str {
+    match truth(text).filter(|_| kind == Kind::Boolean) {
+        Some(true) => "true",
+        Some(false) => "false",
+        None => text,
+    }
+}
+
 /// Whether both texts can be read, and as the same.
 fn alike<'a, Read: PartialEq>(
     left: &'a str,
@@ -190,6 +199,17 @@ mod tests {
                 "{kind:?} {right} {left}"
             );
         }
+    }
+
+    #[test]
+    fn a_truth_is_told_in_the_same_words_wherever_it_comes_from() {
+        let texts = ["1", "t", "true", "0", "f", "false", "2"];
+        let words = texts.map(|text| worded(Kind::Boolean, text));
+        assert_eq!(
+            words,
+            ["true", "true", "true", "false", "false", "false", "2"]
+        );
+        assert_eq!(worded(Kind::Integer, "1"), "1");
     }
 
     #[test]

@@ -54,6 +54,10 @@ pub(super) struct DestinationAnswer {
     /// Fields as the destination holds them now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) read_back: Option<BTreeMap<String, Option<String>>>,
+    /// What the request expected of fields, where one of them held something else: `from` of
+    /// `fields` is what they hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) expected: Option<BTreeMap<String, Option<String>>>,
     /// What became of the source's own row, where something of it is mirrored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) mirror: Option<MirrorAnswer>,
@@ -124,6 +128,7 @@ impl DestinationAnswer {
             id: carried.row,
             fields: fields.collect(),
             read_back: carried.read_back,
+            expected: carried.expected,
             mirror: carried.mirror.map(mirror_answer),
             ..self
         };
@@ -277,6 +282,8 @@ impl Refused {
             for (name, told) in [("hint", &self.hint), ("column", &self.column)] {
                 object.extend(told.clone().map(|told| (name.to_owned(), json!(told))));
             }
+            let seconds = self.retry_after.map(|seconds| json!(seconds));
+            object.extend(seconds.map(|seconds| ("retry_after".to_owned(), seconds)));
         }
         body
     }

@@ -12,6 +12,10 @@ use crate::domain::signature::is_signed;
 /// is soon of no use.
 const SIGNATURE_AGE_MAX: TimeDelta = TimeDelta::minutes(5);
 
+/// Where a signature stands, and its time.
+pub(super) const SIGNATURE_HEADER: &str = "X-Writeback-Signature";
+pub(super) const TIMESTAMP_HEADER: &str = "X-Writeback-Timestamp";
+
 /// What is signed of a request: `METHOD ADDRESS`, a line end, and the body.
 pub(super) fn signed_bytes(method: &Method, uri: &Uri, body: &[u8]) -> Vec<u8> {
     let address = uri.path_and_query().map_or("/", |address| address.as_str());
@@ -68,16 +72,24 @@ struct Told<'a> {
 impl<'a> Told<'a> {
     fn of(headers: &'a HeaderMap, now: DateTime<Utc>) -> Self {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        let timestamp = text("x-writeback-timestamp").filter(|timestamp| is_fresh(timestamp, now));
+        let timestamp = text(TIMESTAMP_HEADER).filter(|timestamp| is_fresh(timestamp, now));
         Self {
-            token: text("authorization").and_then(|text| text.strip_prefix("Bearer ")),
-            signature: timestamp.zip(text("x-writeback-signature")),
+            token: text("authorization").and_then(bearer),
+            signature: timestamp.zip(text(SIGNATURE_HEADER)),
         }
     }
 
     fn is_token(&self, known: &str) -> bool {
         self.token.is_some_and(|token| is_same(token, known))
     }
+}
+
+/// The token behind the name of its scheme, which is spelt in any case (RFC 9110).
+fn bearer(credentials: &str) -> Option<&str> {
+    let (scheme, token) = credentials.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then_some(token.trim_start_matches(' '))
 }
 
 /// Digests are compared: how far they agree tells nothing of the tokens.
@@ -158,12 +170,16 @@ mod tests {
 
     #[test]
     fn a_caller_is_known_by_its_token_or_its_fresh_signature_and_by_nothing_else() {
-        let right = known(&[("authorization", "Bearer token of the bearer")], b"");
-        assert_eq!(right.as_deref(), Some("bearer"));
+        for scheme in ["Bearer", "bearer", "BEARER", "Bearer "] {
+            let told = format!("{scheme} token of the bearer");
+            let right = known(&[("authorization", &told)], b"");
+            assert_eq!(right.as_deref(), Some("bearer"), "{told}");
+        }
         for wrong in [
             "Bearer token of the beare",
             "token of the bearer",
             "Bearer secret of the signer",
+            "Basic token of the bearer",
         ] {
             assert_eq!(known(&[("authorization", wrong)], b""), None);
         }

@@ -56,7 +56,7 @@ impl FromRef<Shared> for Arc<Desk> {
         title = "writeback",
         description = "Changes single records at once. Whatever is no success is `application/problem+json`."
     ),
-    security(("token" = [])),
+    security(("token" = []), ("timestamp" = [], "signature" = [])),
     modifiers(&Tokens)
 )]
 struct Description;
@@ -66,11 +66,21 @@ struct Tokens;
 
 impl utoipa::Modify for Tokens {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
-        use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+        use utoipa::openapi::security::{
+            ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme,
+        };
         let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
         let bearer = bearer.description(Some("`token` of a caller of `[http]`"));
         let components = openapi.components.get_or_insert_default();
         components.add_security_scheme("token", SecurityScheme::Http(bearer.build()));
+        let header = |name: &str, told: &str| {
+            SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(name, told)))
+        };
+        let signature = "`v1=` and the hexadecimal HMAC-SHA256, with the caller's `secret`, of \
+                         `TIMESTAMP.METHOD ADDRESS`, a line end, and the body";
+        components.add_security_scheme("signature", header(door::SIGNATURE_HEADER, signature));
+        let timestamp = "seconds since 1970, no more than five minutes from now";
+        components.add_security_scheme("timestamp", header(door::TIMESTAMP_HEADER, timestamp));
     }
 }
 
@@ -127,7 +137,7 @@ async fn know_before_reading(
     request: Request,
     next: Next,
 ) -> Result<Response, Refused> {
-    if request.method() != Method::GET {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
         door::expect_possible(&shared.settings, request.headers(), Utc::now())?;
     }
     Ok(next.run(request).await)
@@ -405,6 +415,8 @@ async fn change_record(
     params(
         ("job" = String, Path),
         ("write_back" = String, Path),
+        ("key" = BTreeMap<String, String>, Query, style = Form, explode = true,
+         description = "the columns of the unique identifier, each with its value: `?COLUMN=VALUE&…`"),
         ("Idempotency-Key" = Option<String>, Header),
         ("Prefer" = Option<String>, Header, description = "`respond-async`")
     ),
@@ -553,6 +565,11 @@ async fn change_records(
         body: &body,
     };
     let caller = shared.caller(&came)?;
+    if uri.query().is_some_and(|query| !query.is_empty()) {
+        let title =
+            "each record is named by its `key` in the body, and something stands in the query";
+        return Err(Refused::new(StatusCode::BAD_REQUEST, title));
+    }
     let named = shared.named(caller, &job, &write_back)?;
     let changes = body::read_changes(&body, RECORDS_MAX).map_err(misread)?;
     let from = from(caller, &headers)?;
@@ -628,7 +645,7 @@ fn settled_or_not(answered: &Answered, settled: bool) -> Json<Value> {
 }
 
 /// This description.
-#[utoipa::path(get, path = "/v1/openapi.json", responses((status = 200, description = "OpenAPI 3.1")))]
+#[utoipa::path(get, path = "/v1/openapi.json", security(()), responses((status = 200, description = "OpenAPI 3.1")))]
 async fn openapi() -> Response {
     let kind = [(header::CONTENT_TYPE, "application/json")];
     (kind, openapi_text()).into_response()

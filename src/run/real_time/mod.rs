@@ -44,8 +44,9 @@ use crate::domain::job::WriteBack;
 use crate::domain::layout::Layout;
 use crate::domain::mapping::{NO_RUN, RunFacts};
 use crate::domain::match_key::{ByKey, RecordKinds, ToldBy};
-use crate::domain::outcome::{Outcome, Rejection};
+use crate::domain::outcome::{Outcome, Rejection, SkipReason};
 use crate::domain::parking::Parked;
+use crate::domain::sameness::worded;
 use crate::ledger::{
     DayRun, Ledger, LedgerError, MappedFor, MayBeParked, NewRecordRequest, RequestBegun,
     RequestPlace, RequestTurn,
@@ -76,6 +77,8 @@ pub(crate) struct Carried {
     pub(crate) outcome: Outcome,
     /// Empty if there was no row.
     pub(crate) fields: Vec<SeenField>,
+    /// By field, where one of them held something else.
+    pub(crate) expected: Option<BTreeMap<String, Option<String>>>,
     /// Id of the row, where the destination has such ids.
     pub(crate) row: Option<String>,
     /// Seconds of work after which its batch was committed, where the ledger does not know that
@@ -262,7 +265,10 @@ impl Post {
             None => self.outcome(place).await?,
         };
         let fields = writer.seen.take().map(|seen| seen.fields);
+        let is_conflict = outcome.skip_reason() == Some(SkipReason::ChangedSince);
+        let expected = mapped.expected.as_ref().filter(|_| is_conflict);
         let mut carried = Carried {
+            expected: expected.map(|expected| expected.values()),
             outcome,
             fields: fields.unwrap_or_default(),
             row: None,
@@ -426,6 +432,9 @@ fn named(layout: &Layout, held: &[Option<&str>]) -> BTreeMap<String, Option<Stri
     let fields = layout.fields.iter().zip(held);
     let values = fields.filter(|(field, _)| !field.key);
     values
-        .map(|(field, held)| (field.column.name.clone(), held.map(str::to_owned)))
+        .map(|(field, held)| {
+            let in_words = held.map(|text| worded(field.kind, text).to_owned());
+            (field.column.name.clone(), in_words)
+        })
         .collect()
 }

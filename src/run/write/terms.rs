@@ -8,6 +8,7 @@ use polars::prelude::DataFrame;
 use crate::destination::seam::LookedUp;
 use crate::domain::layout::Layout;
 use crate::domain::match_rule::MatchMode;
+use crate::domain::record::cell_text;
 
 /// Columns of records that requests wrote since these were pulled, by record of a batch.
 pub(crate) type Reserved = BTreeMap<usize, BTreeSet<String>>;
@@ -30,6 +31,15 @@ pub(crate) struct Terms<'a> {
 }
 
 impl ExpectedRow {
+    /// What is expected of each field, as people read it.
+    pub(crate) fn values(&self) -> BTreeMap<String, Option<String>> {
+        let fields = self.layout.fields.iter().zip(self.record.columns());
+        let others = fields.filter(|(field, _)| !field.key);
+        others
+            .map(|(field, values)| (field.column.name.clone(), cell_text(values, 0)))
+            .collect()
+    }
+
     /// Whether the row that was looked up holds something else. One that is still to be made, as
     /// `mode` allows, holds nothing.
     pub(super) fn is_disappointed(&self, looked_up: &LookedUp, mode: MatchMode) -> bool {

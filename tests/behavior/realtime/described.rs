@@ -152,3 +152,59 @@ fn a_thousand_at_once_in_bounded_memory_are_answered_or_told_to_come_back() {
     let read = runs["write_backs"][0]["read"].as_u64();
     assert_eq!(read, Some(1 + of(200) as u64), "{runs}");
 }
+
+#[test]
+fn whoever_reads_the_description_knows_how_to_prove_itself_and_to_name_a_record() {
+    let place = place_on(Server::Sqlite);
+    let answering = Answering::start(&place);
+    let described = answering.send("GET", "/v1/openapi.json", &[], "");
+    assert_eq!(described.status, 200);
+    let head = answering.send("HEAD", "/v1/openapi.json", &[], "");
+    assert_eq!((head.status, head.body.as_str()), (200, ""));
+    let described = described.json();
+    let schemes = &described["components"]["securitySchemes"];
+    assert_eq!(schemes["token"]["scheme"], "bearer", "{schemes}");
+    let names = ["signature", "timestamp"].map(|name| schemes[name]["name"].clone());
+    assert_eq!(names, ["X-Writeback-Signature", "X-Writeback-Timestamp"]);
+    let ways = json!([{"token": []}, {"timestamp": [], "signature": []}]);
+    assert_eq!(described["security"], ways);
+    let open = &described["paths"]["/v1/openapi.json"]["get"]["security"];
+    assert_eq!(open, &json!([{}]));
+    let records = "/v1/jobs/{job}/write-backs/{write_back}/records";
+    let parameters = &described["paths"][records]["patch"]["parameters"];
+    let mut parameters = parameters.as_array().expect("parameters").iter();
+    let key = parameters.find(|one| one["name"] == "key").expect("a key");
+    assert_eq!(
+        (&key["in"], &key["style"], &key["explode"]),
+        (&json!("query"), &json!("form"), &json!(true))
+    );
+    let asked = answering.ask(
+        "PATCH",
+        &format!("{}?id=A1", path_of("").trim_end_matches('/')),
+        r#"{"values": {"score": 5}}"#,
+    );
+    assert_eq!(asked.status, 200, "{asked:?}");
+}
+
+#[test]
+fn a_bulk_names_its_records_in_its_body_alone() {
+    let place = place_on(Server::Sqlite);
+    let answering = Answering::start(&place);
+    let body = r#"{"records": [{"key": {"id": "A1"}, "values": {"score": 7}}]}"#;
+    let path = path_of("?id=A2").replace("/?", "?");
+    let answer = answering.ask("POST", &path, body);
+    assert_eq!(answer.status, 400, "{answer:?}");
+    assert_eq!(place.rows("accounts"), super::caller::ROWS);
+}
+
+#[test]
+fn the_name_of_a_token_s_scheme_is_spelt_in_any_case() {
+    let place = place_on(Server::Sqlite);
+    let answering = Answering::start(&place);
+    for (scheme, status) in [("bearer", 200), ("BEARER", 200), ("Basic", 401)] {
+        let told = format!("{scheme} {TOKEN}");
+        let path = "/v1/jobs/job/write-backs/scores";
+        let answer = answering.send("GET", path, &[("Authorization", &told)], "");
+        assert_eq!(answer.status, status, "{scheme}: {answer:?}");
+    }
+}

@@ -83,8 +83,11 @@ fn a_record_that_is_not_as_expected_is_left_and_both_values_are_told() {
         let answer = answering.change("A1", body);
         assert_eq!(answer.told(), (409, "conflict".to_owned()), "{server}");
         let told = answer.json();
+        let destination = &told["destinations"][0];
+        let (held, expected) = (&destination["fields"][0]["from"], &destination["expected"]);
         assert_eq!(
-            told["destinations"][0]["fields"][0]["from"], "1",
+            (held, expected),
+            (&json!("1"), &json!({"score": "2"})),
             "{server} {told}"
         );
         assert_eq!(place.rows("accounts"), super::caller::ROWS, "{server}");
