@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use super::record::key_parts;
 use super::sameness::one_spelling;
+use super::schema::Schema;
 use super::value::Kind;
 
 /// The kinds of a match key's parts, in the key's order.
@@ -14,6 +15,11 @@ pub(crate) struct KeyKinds(Vec<Kind>);
 impl KeyKinds {
     pub(crate) fn new(kinds: impl IntoIterator<Item = Kind>) -> Self {
         Self(kinds.into_iter().collect())
+    }
+
+    /// Of the match key's parts as the source yields them.
+    pub(crate) fn of_source(schema: &Schema) -> Self {
+        Self::new(schema.key_columns().map(|column| column.column_type.kind()))
     }
 
     /// Whether one key may be spelt in several ways.

@@ -4,7 +4,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::match_key::KeyKinds;
 use super::problem::Location;
 use super::value::Kind;
 
@@ -131,11 +130,6 @@ impl Schema {
         self.key
             .iter()
             .filter_map(|position| self.columns.get(*position))
-    }
-
-    /// The kinds of the match key's parts.
-    pub(crate) fn key_kinds(&self) -> KeyKinds {
-        KeyKinds::new(self.key_columns().map(|column| column.column_type.kind()))
     }
 
     pub(crate) fn position(&self, name: &str) -> Option<usize> {

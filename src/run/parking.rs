@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use crate::domain::conform;
 use crate::domain::counted::counted;
 use crate::domain::job::WriteBack;
+use crate::domain::match_key::KeyKinds;
 use crate::domain::parking::{Parked, Until};
 use crate::domain::record::{key_parts, key_text};
 
@@ -87,7 +88,7 @@ pub(crate) fn those_of(
     parked.retain(|one| {
         let mut own = write_backs.iter();
         let own = own.find(|write_back| write_back.name == one.write_back);
-        own.is_some_and(|own| own.schema.key_kinds().are_one(&one.key, &key))
+        own.is_some_and(|own| KeyKinds::of_source(&own.schema).are_one(&one.key, &key))
     });
     parked
 }

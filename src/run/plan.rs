@@ -186,7 +186,7 @@ impl Plan {
     /// The kinds of its match key.
     pub(super) fn record_kinds(&self) -> RecordKinds {
         RecordKinds {
-            source: self.write_back.schema.key_kinds(),
+            source: KeyKinds::of_source(&self.write_back.schema),
             destination: match self.mapping.key_columns() == [RECORD_KEY] {
                 true => KeyKinds::new([Kind::Text]),
                 false => KeyKinds::new(self.layout.key_fields().map(|field| field.kind)),
