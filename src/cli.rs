@@ -1,5 +1,8 @@
 //! The command line.
 
+mod completion;
+pub(crate) mod init;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,8 +11,7 @@ use chrono::{DateTime, Utc};
 use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::ArgValueCandidates;
 
-use crate::commands::completion;
-use crate::commands::init::InitArguments;
+use self::init::InitArguments;
 use crate::config::job_of;
 use crate::domain::access::Role;
 use crate::domain::cycle::{ID_CHARACTERS_MAX, is_cycle_id};

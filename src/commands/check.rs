@@ -25,7 +25,7 @@ use crate::domain::mapping::{NO_RUN, RunFacts};
 use crate::domain::printable::printable;
 use crate::domain::problem::{Problem, Severity};
 use crate::ledger::Ledger;
-use crate::report::preview::calls_line;
+use crate::report::preview::calls_lines;
 use crate::report::{account, failure, guards, schedule};
 use crate::run::plan::{self, Plan};
 use crate::run::preview::WriteBackPreview;
@@ -375,7 +375,7 @@ fn line(plan: &Plan, preview: Option<&WriteBackPreview>) -> String {
         .unwrap_or_default();
     let now = preview.map(|preview| format!("    a run now: {}\n", preview.tally));
     let calls = preview.and_then(|preview| preview.calls.as_ref());
-    let calls = calls.map(|calls| format!("    {}\n", calls_line(calls)));
+    let calls = calls.map(|calls| calls_lines(calls, "    "));
     let now = now.unwrap_or_default() + &calls.unwrap_or_default();
     let real_time: Vec<String> = real_time_fields(plan).map(printable).collect();
     let at_once = match real_time.is_empty() {

@@ -4,7 +4,6 @@
 mod activity;
 mod agencies;
 mod check;
-pub(crate) mod completion;
 mod cycle;
 mod describe;
 pub(crate) mod dispatch;

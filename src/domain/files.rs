@@ -255,12 +255,13 @@ fn date_within(text: &str) -> Option<(usize, usize)> {
 /// Bytes of the date that a text begins with, if it does: of a day, a week or a month.
 fn date_length(text: &str) -> Option<usize> {
     /// Its length, what makes a day of it, and how the day is then written.
-    const FORMS: [(usize, &str, &str); 7] = [
+    const FORMS: [(usize, &str, &str); 8] = [
         (10, "", "%Y-%m-%d"),
         (10, "", "%Y_%m_%d"),
         (10, "", "%Y.%m.%d"),
         (8, "", "%Y%m%d"),
         (8, "-1", "%G-W%V-%u"),
+        (7, "-1", "%GW%V-%u"),
         (7, "-01", "%Y-%m-%d"),
         (7, "_01", "%Y_%m_%d"),
     ];
@@ -620,6 +621,7 @@ mod tests {
             ),
             ("a_20261129_2.ndjson", "a", "a_????????_?.ndjson"),
             ("a_2026-W46.csv", "a", "a_????-W??.csv"),
+            ("a_2026W46.csv", "a", "a_????W??.csv"),
             ("a_2026-11.csv", "a", "a_????-??.csv"),
             ("v2_2026_11_29.csv", "v2", "v2_????_??_??.csv"),
         ] {

@@ -29,6 +29,7 @@ use crate::run::journal::JournalError;
 use crate::run::place::{look_folder, looks_folder};
 use crate::run::plan;
 use crate::run::previewer::Previewer;
+use crate::run::progress;
 use crate::run::request::{Redelivery, RunRequest};
 use crate::run::saved_plan::{PLAN_FILE, Preview, SavedPlanError, SavedPlanWriter};
 use crate::run::single_record::Ending;
@@ -254,7 +255,7 @@ impl Look<'_> {
             facts: &facts,
             samples_max: SAMPLES_MAX,
             folder: folder.path(),
-            progress: report::progress::for_log(&facts.job),
+            progress: progress::for_log(&facts.job),
             foresight: Foresight::default(),
         };
         let mut previews = Vec::new();
@@ -290,7 +291,7 @@ impl Look<'_> {
             approver: None,
             stop: Stop::new(),
         };
-        let progress = report::progress::for_log(&checked.job.name);
+        let progress = progress::for_log(&checked.job.name);
         let shown = evidence::look(&request, ledger, progress, SAMPLES_MAX).await?;
         let (job, previews) = (&checked.job.name, &shown.previews);
         Ok(Told {
@@ -318,7 +319,7 @@ impl Look<'_> {
     async fn verify(&self, project: &Project) -> Result<Told, Unseen> {
         let checked = self.job(project)?;
         let write_backs = plan::choose(&checked.job, self.only()).map_err(RunError::from)?;
-        let progress = report::progress::for_log(&checked.job.name);
+        let progress = progress::for_log(&checked.job.name);
         let (ledger, job) = (&self.house.ledger, &checked.job.name);
         let progress = progress.as_ref();
         let verified =

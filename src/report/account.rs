@@ -8,8 +8,9 @@ use crate::domain::account_calls::AccountCalls;
 use crate::domain::outcome::grouped;
 use crate::domain::printable::printable;
 use crate::domain::problem::Problem;
+use crate::report::table;
 
-/// One line, as `check` prints it under a job.
+/// What `check` prints under a job.
 pub(crate) fn line(connection: &str, report: &AccountReport) -> String {
     let account = report
         .account
@@ -26,17 +27,20 @@ pub(crate) fn line(connection: &str, report: &AccountReport) -> String {
     let calls = report.usage.map(|usage| {
         format!(
             ", {} of {} calls used and {} of them may be",
-            usage.used, usage.allowed, report.quota_share
+            grouped(usage.used),
+            grouped(usage.allowed),
+            report.quota_share
         )
     });
-    format!(
-        "  {connection}: {}{}, version {}{}{}\n",
+    let told = format!(
+        "{connection}: {}{}, version {}{}{}",
         printable(account),
         user.unwrap_or_default(),
         printable(&report.version.name),
         until.unwrap_or_default(),
         calls.unwrap_or_default()
-    )
+    );
+    table::line(&told, "  ")
 }
 
 /// ``calls made: 8 to `crm`; 14 992 of its 15 000 are left``

@@ -11,7 +11,7 @@ use crate::domain::counted::{counted, in_batches};
 use crate::domain::outcome::grouped;
 use crate::domain::printable::printable;
 use crate::report::run::{as_written, kept_counts};
-use crate::report::table::{fitted, table};
+use crate::report::table::{fitted, line, table};
 use crate::report::{guards, parked};
 use crate::run::approval::shell_word;
 use crate::run::preview::calls::CallForecast;
@@ -70,16 +70,14 @@ fn section(job: &str, preview: &WriteBackPreview) -> String {
         expectation(preview.expected),
         statements(preview.statements)
     );
-    let calls = preview.calls.as_ref().map(calls_line);
-    let sharing = preview
-        .sharing
-        .map(|sharing| sharing_line(preview, sharing));
-    for line in as_written(&preview.tally)
-        .into_iter()
-        .chain(calls)
-        .chain(sharing)
-    {
-        text += &format!("{line}\n");
+    if let Some(written) = as_written(&preview.tally) {
+        text += &format!("{written}\n");
+    }
+    if let Some(calls) = &preview.calls {
+        text += &calls_lines(calls, "");
+    }
+    if let Some(sharing) = preview.sharing {
+        text += &format!("{}\n", sharing_line(preview, sharing));
     }
     text += &columns(preview);
     if !preview.samples.is_empty() {
@@ -139,20 +137,16 @@ fn sharing_line(preview: &WriteBackPreview, sharing: Sharing) -> String {
     )
 }
 
-/// `calls: 102 for its records (51 look-ups, 51 updates), about 2.5 minutes; 0.7 % of 15 000`
-pub(crate) fn calls_line(calls: &CallForecast) -> String {
-    let kinds = [
-        (calls.look_ups, "look-ups"),
-        (calls.updates, "updates"),
-        (calls.inserts, "inserts"),
-    ];
-    let kinds = kinds.into_iter().filter(|(count, _)| *count > 0);
-    let kinds: Vec<String> = kinds
-        .map(|(count, what)| format!("{} {what}", grouped(count)))
-        .collect();
-    let kinds = match kinds.is_empty() {
-        true => String::new(),
-        false => format!(" ({})", kinds.join(", ")),
+/// `calls: 102 for its records (51 look-ups, 51 updates), about 2.5 minutes; 0.7 % of 15 000`, in
+/// lines that fit, each behind an indent.
+pub(crate) fn calls_lines(calls: &CallForecast, indent: &str) -> String {
+    line(&calls_line(calls), indent)
+}
+
+fn calls_line(calls: &CallForecast) -> String {
+    let kinds = match sent(calls.look_ups, calls.updates, calls.inserts) {
+        kinds if kinds.is_empty() => kinds,
+        kinds => format!(" ({kinds})"),
     };
     let quota = calls.quota.as_ref().map(|quota| {
         format!(
@@ -193,20 +187,28 @@ fn statements(
         inserts,
     }: Statements,
 ) -> String {
+    match sent(look_ups, updates, inserts) {
+        sent if sent.is_empty() => "no statements".to_owned(),
+        sent => format!("statements: {sent}"),
+    }
+}
+
+/// `2 look-ups, 1 update`: what there is none of is not told.
+fn sent(look_ups: u64, updates: u64, inserts: u64) -> String {
     let counts = [
         (look_ups, "look-up"),
         (updates, "update"),
         (inserts, "insert"),
     ];
-    let sent = counts.into_iter().filter(|(count, _)| *count > 0);
-    let sent: Vec<String> = sent
-        .map(|(count, noun)| counted(usize::try_from(count).unwrap_or(usize::MAX), noun))
+    let sent: Vec<String> = counts
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, noun)| match count {
+            1 => format!("1 {noun}"),
+            _ => format!("{} {noun}s", grouped(count)),
+        })
         .collect();
-    if sent.is_empty() {
-        "no statements".to_owned()
-    } else {
-        format!("statements: {}", sent.join(", "))
-    }
+    sent.join(", ")
 }
 
 /// A line for each column that changes or has numbers, and the names of the others.

@@ -63,6 +63,14 @@ pub(crate) fn wrapped(text: &str, indent: &str) -> String {
     lines + &format!("{indent}{line}\n")
 }
 
+/// A line behind an indent, which goes over several where a terminal is too narrow for it.
+pub(crate) fn line(text: &str, indent: &str) -> String {
+    match columns().is_bound {
+        true => wrapped(text, indent),
+        false => format!("{indent}{text}\n"),
+    }
+}
+
 /// The table as text. Cells of the columns `texts` may go over several lines; those of the others,
 /// numbers and single words, stay whole; if the table then becomes wider than the terminal, each of
 /// its rows is told as lines of a heading and a cell.

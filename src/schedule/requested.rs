@@ -13,9 +13,9 @@ use crate::ledger::{
     Ledger, LedgerError, OfLook, PageRequest, RequestAct, RetryWish, RunStatus, UndoWish,
     UnfinishedRun,
 };
-use crate::report;
 use crate::run::pending::{self, RetryError};
 use crate::run::place::look_folder;
+use crate::run::progress;
 use crate::run::request::{Approver, Redelivery, Scope};
 use crate::run::saved_plan::{PLAN_FILE, SavedPlan, SavedPlanError};
 use crate::run::stop::Stop;
@@ -176,7 +176,7 @@ impl Work {
             approver,
             stop: self.stop.clone(),
         };
-        let progress = report::progress::for_log(&self.checked.job.name);
+        let progress = progress::for_log(&self.checked.job.name);
         let report = run::carry_out(&run, &self.ledger, progress).await?;
         Ok(Finished::Run(report))
     }
@@ -254,7 +254,7 @@ impl Work {
                 return Err(Undone::refused(why));
             }
         }
-        let progress = report::progress::for_log(&self.checked.job.name);
+        let progress = progress::for_log(&self.checked.job.name);
         let report = undo::carry_out(&undo, &self.ledger, progress).await?;
         Ok(Finished::Undo(report))
     }

@@ -36,8 +36,8 @@ use crate::ledger::cycles;
 use crate::ledger::{
     Ledger, LedgerError, PageRequest, RequestAct, RunEntry, RunStatus, ServeLock, Versioned,
 };
-use crate::report;
 use crate::requests::{self, Answering, RequestsError, ServedFiles};
+use crate::run::progress;
 use crate::run::request::{Redelivery, Scope};
 use crate::run::stop::Stop;
 use crate::run::{self, RequestedCycle, RunError, RunReport, RunRequest, WriteBackReport};
@@ -1102,10 +1102,5 @@ async fn carry_out(
         approver: None,
         stop,
     };
-    run::carry_out(
-        &request,
-        &ledger,
-        report::progress::for_log(&checked.job.name),
-    )
-    .await
+    run::carry_out(&request, &ledger, progress::for_log(&checked.job.name)).await
 }

@@ -340,7 +340,7 @@ fn check_tells_of_the_corporation() {
     assert!(
         check
             .stdout
-            .contains("of 100000 calls used and 50 % of them may be"),
+            .contains("of 100 000 calls used and 50 % of them may be"),
         "{check}"
     );
 }

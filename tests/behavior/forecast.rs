@@ -58,6 +58,15 @@ fn calls_are_told_before_they_are_made_and_after() {
     assert!(text.contains("calls: 6 for its records (3 look-ups, 3 updates), about 0.0 minutes; 0.6 % of the 1 000 calls"), "{text}");
     let check = place.command(&["check", "job"]);
     assert!(check.stdout.contains("calls: 6 for its records"), "{check}");
+    for what in ["preview", "check"] {
+        let narrow = place.command_with(&[what, "job"], &[("COLUMNS", "80")]);
+        let lines = narrow.stdout.lines();
+        let mut of_calls = lines.filter(|line| line.contains("calls")).peekable();
+        assert!(of_calls.peek().is_some(), "{narrow}");
+        for line in of_calls {
+            assert!(line.chars().count() <= 80, "{line}\n{narrow}");
+        }
+    }
     let ran = place.run();
     assert_eq!(calls(&ran), 6, "as foreseen: {ran}");
     let again = place.command(&["run", "job"]);
