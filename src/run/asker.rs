@@ -56,31 +56,33 @@ impl<'a> Asker<'a> {
     ) -> Result<Vec<Referents>, SystemError> {
         let mut delays = retry::delays(self.connection.limits.attempts_max);
         loop {
-            let mut destination = self.connected().await?;
-            match destination.refer(referral, values).await {
-                Ok(found) => {
-                    self.destination = Some(destination);
-                    return Ok(found);
-                }
+            let asked = async {
+                let destination = self.connected().await?;
+                destination.refer(referral, values).await
+            };
+            match asked.await {
+                Ok(found) => return Ok(found),
                 Err(error) => self.wait(&mut delays, error).await?,
             }
         }
     }
 
-    async fn connected(&mut self) -> Result<AnyDestination, SystemError> {
-        match self.destination.take() {
-            Some(destination) => Ok(destination),
-            None => AnyDestination::connect(self.connection).await,
-        }
+    async fn connected(&mut self) -> Result<&mut AnyDestination, SystemError> {
+        let destination = match self.destination.take() {
+            Some(destination) => destination,
+            None => AnyDestination::connect(self.connection).await?,
+        };
+        Ok(self.destination.insert(destination))
     }
 
-    /// Waits for the next try.
+    /// Waits for the next try, which comes through a connection of its own.
     /// Errors: there is none, or it would be of no use.
     async fn wait(
-        &self,
+        &mut self,
         delays: &mut (impl Iterator<Item = Duration> + Send),
         error: SystemError,
     ) -> Result<(), SystemError> {
+        self.destination = None;
         let Some(delay) = delays.next().filter(|_| error.is_transient()) else {
             return Err(error);
         };
@@ -121,12 +123,12 @@ impl LookUp for Asker<'_> {
     ) -> Result<LookedUp, SystemError> {
         let mut delays = retry::delays(self.connection.limits.attempts_max);
         loop {
-            let mut destination = self.connected().await?;
-            match destination.look_up(layout, batch, before).await {
-                Ok(looked_up) => {
-                    self.destination = Some(destination);
-                    return Ok(looked_up);
-                }
+            let asked = async {
+                let destination = self.connected().await?;
+                destination.look_up(layout, batch, before).await
+            };
+            match asked.await {
+                Ok(looked_up) => return Ok(looked_up),
                 Err(error) => self.wait(&mut delays, error).await?,
             }
         }

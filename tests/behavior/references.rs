@@ -1,7 +1,9 @@
 //! References: a record brings what a row of another object is known by, and what is written is
 //! that row's id; never a guess, never half a look-up, and taken back as anything else.
 
-use crate::harness::{Ran, Server, Workspace, write_back};
+use crate::harness::{
+    Act, At, Edge, Fault, Proxy, Ran, Server, Side, WRITER, Workspace, write_back,
+};
 
 const OWNERS: &str = "id,email,team
 1,ada@example.com,success
@@ -193,6 +195,54 @@ fn one_record_is_tried_with_its_owner_looked_up() {
     let refused = place.command(&["test", "job", "--record", "A4", "--json"]);
     assert_eq!(refused.code, 1, "{refused}");
     assert!(refused.stdout.contains("has this `email`"), "{refused}");
+}
+
+/// What is asked first after planning is what references mean; its answer, or the new connection
+/// that is made then, may be lost too.
+#[test]
+fn a_destination_that_is_lost_while_owners_are_looked_up_is_waited_for() {
+    const LOOKING: usize = WRITER;
+    for server in Server::WITH_USERS {
+        let place = place(server, OWNER, SOURCE);
+        let proxy = Proxy::before(&place);
+        place.run();
+        let again = ["run", "job", "--json", "--again"];
+        let asks = |connection: usize| {
+            let said = proxy.said();
+            let of_program = said
+                .iter()
+                .filter(|said| said.connection == connection && said.side == Side::Program);
+            of_program.count()
+        };
+        proxy.arm(Vec::new());
+        let clean = place.command(&again).summary();
+        assert_eq!(clean, "4 read = 3 unchanged + 1 rejected", "on {server}");
+        // The last one is the farewell.
+        let points = asks(LOOKING) - 1;
+        assert!(points > 2, "owners are asked for on {server}");
+        for number in 0..points {
+            let cut = |connection, number, edge| Fault {
+                connection: Some(connection),
+                at: At::Message {
+                    side: Side::Program,
+                    number,
+                    edge,
+                },
+                act: Act::Cut,
+            };
+            proxy.arm(vec![
+                cut(LOOKING, number, Edge::Whole),
+                cut(LOOKING + 1, 0, Edge::Short),
+            ]);
+            let run = place.command(&again);
+            assert_eq!(run.summary(), clean, "message {number} on {server}: {run}");
+            assert_eq!(proxy.met(), 2, "message {number} on {server}: {run}");
+            assert!(
+                run.stderr.contains("looking up references again"),
+                "message {number} on {server}: {run}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The whole of it, as a customer success team meets it, and as the page of the documentation walks
-//! through it: its very commands are carried out, by the shell and with `curl`.
+//! through it: its very commands are carried out, by the shell and with `curl`. `--nocapture` shows
+//! them with their answers.
 
 use std::process::Command;
 
@@ -44,6 +45,7 @@ fn said(answering: &Answering, blocks: &[String], number: usize) -> Vec<Value> {
         .output()
         .expect("`bash` is installed");
     let told = String::from_utf8(ran.stdout).expect("text");
+    println!("{}\n{told}", blocks[number]);
     assert!(ran.status.success(), "{script}: {told}");
     let bodies = serde_json::Deserializer::from_str(&told).into_iter();
     let bodies: Result<Vec<Value>, _> = bodies.collect();
