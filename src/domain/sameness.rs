@@ -85,6 +85,11 @@ pub(crate) fn worded(kind: Kind, text: &str) -> &str {
     }
 }
 
+/// As [`worded`], of what may be NULL.
+pub(crate) fn in_words(kind: Kind, value: Option<&str>) -> Option<String> {
+    value.map(|text| worded(kind, text).to_owned())
+}
+
 /// Whether both texts can be read, and as the same.
 fn alike<'a, Read: PartialEq>(
     left: &'a str,

@@ -12,7 +12,7 @@ use crate::config::Project;
 use crate::domain::before::unmarked;
 use crate::domain::match_key::KeyKinds;
 use crate::domain::record::key_texts;
-use crate::domain::sameness::{same, worded};
+use crate::domain::sameness::{in_words, same};
 use crate::domain::value::Kind;
 use crate::ledger::{
     Commit, ImageSegment, ImagedBatch, JournalRun, Ledger, RecordRequest, RunKind, SentImages,
@@ -493,8 +493,8 @@ pub(super) fn change(
 ) -> Option<ColumnChange> {
     (!same(kind, before, after)).then(|| ColumnChange {
         column: column.to_owned(),
-        before: before.map(|text| worded(kind, text).to_owned()),
-        after: after.map(|text| worded(kind, text).to_owned()),
+        before: in_words(kind, before),
+        after: in_words(kind, after),
     })
 }
 

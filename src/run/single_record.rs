@@ -17,7 +17,7 @@ use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::match_rule::Decision;
 use crate::domain::outcome::{RejectReason, Rejection, Stage};
 use crate::domain::record::{RECORD_KEY, cell_text, key_texts};
-use crate::domain::sameness::same;
+use crate::domain::sameness::{in_words, same};
 use crate::run::conflicts::LastValues;
 use crate::run::conflicts::{Conflicts, kept};
 use crate::run::creating::{self, One};
@@ -550,9 +550,9 @@ impl Proofs<'_> {
             column: field.column.name.clone(),
             changed: !same(field.kind, before.as_deref(), after.as_deref()),
             as_written: same(field.kind, written, after.as_deref()),
-            before,
-            sent,
-            after,
+            before: in_words(field.kind, before.as_deref()),
+            sent: in_words(field.kind, sent.as_deref()),
+            after: in_words(field.kind, after.as_deref()),
         }
     }
 

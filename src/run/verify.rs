@@ -18,6 +18,7 @@ use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
 use crate::domain::job::WriteBack;
 use crate::domain::object::{NamePart, Object, ObjectName};
+use crate::domain::sameness::in_words;
 use crate::ledger::{Commit, JournalRun, Ledger, SentImages};
 use crate::run::Progress;
 use crate::run::doubt::{self, FirstImages};
@@ -396,13 +397,16 @@ impl Comparison<'_> {
             found.rows == 1 && (found.differs || batch.has_own(record))
         });
         for (column, position) in self.written.value_positions().enumerate() {
+            let Some(kind) = self.written.kind(position) else {
+                continue;
+            };
             let records = self
                 .drifted(batch, &before, &differing, column, position)
                 .await?;
             let sample = |record: &usize| ValueSample {
                 record: batch.key(*record),
-                written: batch.text(column, *record).map(str::to_owned),
-                now: before.value(*record, position).map(str::to_owned),
+                written: in_words(kind, batch.text(column, *record)),
+                now: in_words(kind, before.value(*record, position)),
                 run: batch.run_of(column, *record),
             };
             if let Some(drift) = self.verification.columns.get_mut(column) {

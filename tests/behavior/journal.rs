@@ -518,6 +518,70 @@ fn values_are_compared_by_what_they_mean_to_the_database() {
 }
 
 #[test]
+fn a_truth_is_told_in_the_same_words_whatever_a_database_has_for_one() {
+    for server in Server::ALL {
+        let place = Workspace::on(server);
+        place.table(
+            "accounts",
+            "id VARCHAR(18) PRIMARY KEY, ok BOOLEAN",
+            "id\nA1\n",
+        );
+        place.execute("UPDATE accounts SET ok = FALSE");
+        place.scores("id VARCHAR(18) PRIMARY KEY, ok BOOLEAN", "id,ok\nA1,true\n");
+        place.job(
+            "",
+            "id = 'id'\nok = { column = 'ok', on_conflict = 'keep' }",
+        );
+        let preview = place.command(&["preview", "job", "--json"]).json();
+        let preview = &preview["write_backs"][0];
+        let change = &preview["samples"][0]["changes"][0];
+        assert_eq!(
+            (&change["before"], &change["after"]),
+            (&json!("false"), &json!("true")),
+            "{preview} on {server}"
+        );
+        let pair = &preview["columns"][0]["pairs"]["most_frequent"][0];
+        assert_eq!(
+            (&pair["before"], &pair["after"]),
+            (&json!("false"), &json!("true")),
+            "{preview} on {server}"
+        );
+        let tested = place.command(&["test", "job", "--record", "A1", "--rollback", "--json"]);
+        let tested = &tested.json()["records"][0]["columns"];
+        let ok = tested
+            .as_array()
+            .expect("columns")
+            .iter()
+            .find(|column| column["column"] == "ok");
+        let ok = ok.expect("the column");
+        assert_eq!(
+            ["before", "sent", "after"].map(|name| ok[name].as_str().unwrap_or_default()),
+            ["false", "true", "true"],
+            "{ok} on {server}"
+        );
+        assert_eq!(place.run().summary(), "1 read = 1 updated", "on {server}");
+        assert_eq!(
+            told(&history(&place, "A1")),
+            ["run 1 changed: ok false -> true"],
+            "on {server}"
+        );
+        place.execute("UPDATE accounts SET ok = FALSE");
+        assert_eq!(
+            drift(&verify(&place)),
+            ["A1 ok true -> false by 1"],
+            "on {server}"
+        );
+        let kept = place.command(&["run", "job", "--again"]);
+        assert_eq!(kept.code, 0, "{kept} on {server}");
+        let listed = place.text(".writeback/runs/2/scores/kept.csv");
+        assert!(
+            listed.ends_with("\nA1,ok,true,false,true\n"),
+            "{listed} on {server}"
+        );
+    }
+}
+
+#[test]
 fn what_is_not_known_is_said_and_never_guessed() {
     for server in Server::ALL {
         let place = Workspace::accounts(

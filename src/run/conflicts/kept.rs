@@ -21,6 +21,7 @@ use crate::domain::layout::Layout;
 use crate::domain::match_rule::Decision;
 use crate::domain::printable::harmless;
 use crate::domain::record::key_texts;
+use crate::domain::sameness::in_words;
 use crate::ledger::{Ledger, WriteBackId};
 use crate::run::PushError;
 use crate::run::files::ReportError;
@@ -218,7 +219,7 @@ fn lines(segment: &Segment) -> Result<Vec<Line>, ImageError> {
             .enumerate()
             .filter(|(record, _)| kept.get(*record) == Some(true))
         {
-            let text = |texts: &StringChunked| texts.get(record).map(str::to_owned);
+            let text = |texts: &StringChunked| in_words(field.kind, texts.get(record));
             let (last, held, sent) = (text(last), text(held), text(&sent));
             all.push((
                 record,

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::domain::layout::LayoutField;
 use crate::domain::match_rule::Decision;
-use crate::domain::sameness::{same, worded};
+use crate::domain::sameness::{in_words, same};
 use crate::run::write::effect::Effect;
 
 /// One column of a record, before and after.
@@ -46,11 +46,10 @@ pub(super) fn changes(effect: &Effect<'_>, record: usize, write: Write) -> Vec<C
         let before = effect.before(record, position);
         let after = effect.after(record, position);
         let differs = write == Write::Insert || !same(field.kind, before, after);
-        let in_words = |text| worded(field.kind, text).to_owned();
         differs.then(|| ColumnChange {
             column: field.column.name.clone(),
-            before: before.map(in_words),
-            after: after.map(in_words),
+            before: in_words(field.kind, before),
+            after: in_words(field.kind, after),
         })
     };
     let fields = effect.layout().fields.iter().enumerate();

@@ -46,7 +46,7 @@ use crate::domain::mapping::{NO_RUN, RunFacts};
 use crate::domain::match_key::{ByKey, RecordKinds, ToldBy};
 use crate::domain::outcome::{Outcome, Rejection, SkipReason};
 use crate::domain::parking::Parked;
-use crate::domain::sameness::worded;
+use crate::domain::sameness::in_words;
 use crate::ledger::{
     DayRun, Ledger, LedgerError, MappedFor, MayBeParked, NewRecordRequest, RequestBegun,
     RequestPlace, RequestTurn,
@@ -432,9 +432,6 @@ fn named(layout: &Layout, held: &[Option<&str>]) -> BTreeMap<String, Option<Stri
     let fields = layout.fields.iter().zip(held);
     let values = fields.filter(|(field, _)| !field.key);
     values
-        .map(|(field, held)| {
-            let in_words = held.map(|text| worded(field.kind, text).to_owned());
-            (field.column.name.clone(), in_words)
-        })
+        .map(|(field, held)| (field.column.name.clone(), in_words(field.kind, *held)))
         .collect()
 }

@@ -17,6 +17,7 @@ use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::match_rule::MatchMode;
 use crate::domain::object::{Object, ObjectColumn};
 use crate::domain::record::key_texts;
+use crate::domain::value::Kind;
 use crate::ledger::{JournalRun, SentImages};
 use crate::package::{Package, PackageWriter, Partition};
 use crate::run::cut::RecordBytes;
@@ -101,6 +102,11 @@ impl Written {
     /// Their positions in the layout.
     pub(super) fn value_positions(&self) -> std::ops::Range<usize> {
         self.key_columns.len()..self.layout.fields.len()
+    }
+
+    /// Of the field at a position of the layout.
+    pub(super) fn kind(&self, position: usize) -> Option<Kind> {
+        self.layout.fields.get(position).map(|field| field.kind)
     }
 
     /// The layout with one field beside the key, as its kind's values or as the database's own
@@ -447,7 +453,6 @@ mod tests {
 
     use super::*;
     use crate::domain::object::{Holds, ObjectKind, RowLocks, Spelling};
-    use crate::domain::value::Kind;
 
     fn field(name: &str, key: bool) -> LayoutField {
         let column = ObjectColumn::plain(name, "bigint", Holds::Integer { min: 0, max: 9 });

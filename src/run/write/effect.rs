@@ -12,7 +12,7 @@ use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::list::ListMode;
 use crate::domain::match_rule::Decision;
 use crate::domain::real_time::RequestFate;
-use crate::domain::sameness::{same, worded};
+use crate::domain::sameness::{in_words, same};
 use crate::run::seen::{Seen, SeenField};
 use crate::run::write::judge::Decided;
 use crate::run::write::mask::Mask;
@@ -138,12 +138,11 @@ impl<'a> Effect<'a> {
         let field = |position: usize| {
             let field = self.layout.fields.get(position)?;
             let before = self.before(0, position);
-            let in_words = |text| worded(field.kind, text).to_owned();
             let holds = same(field.kind, before, self.text(0, position));
             Some(SeenField {
                 name: field.column.name.clone(),
-                before: before.map(in_words),
-                after: self.after(0, position).map(in_words),
+                before: in_words(field.kind, before),
+                after: in_words(field.kind, self.after(0, position)),
                 fate: match (self.is_taken(0, position), holds) {
                     (_, true) => RequestFate::Unchanged,
                     (true, false) => RequestFate::Updated,
