@@ -278,11 +278,7 @@ impl Desk {
             change,
             _place,
         } = ready;
-        let mapped = match post.map(&asked(&change)) {
-            Ok(mapped) => Ok(mapped),
-            Err(Unfit::Plan(error)) => return Err(unmet(&error)),
-            Err(Unfit::Rejected(rejection)) => Err(rejection),
-        };
+        let mapped = mapped(&post, &change)?;
         let record = record_of(&mapped);
         let begun = self
             .begin(&post, &job, &change, &from, &mapped, &record)
@@ -318,11 +314,7 @@ impl Desk {
             _place,
         } = ready;
         let started = Instant::now();
-        let mapped = match post.map(&asked(&change)) {
-            Ok(mapped) => Ok(mapped),
-            Err(Unfit::Plan(error)) => return Err(unmet(&error)),
-            Err(Unfit::Rejected(rejection)) => Err(rejection),
-        };
+        let mapped = mapped(&post, &change)?;
         let record = record_of(&mapped);
         let turn = async {
             let held = post.hold(&record).await;
@@ -864,6 +856,16 @@ impl Desk {
 #[derive(serde::Deserialize)]
 struct Accepted {
     change: ReadChange,
+}
+
+/// What a request asks for as it fits the object, or why that does not fit.
+/// Errors: the write-back itself does not fit its object any more.
+fn mapped(post: &Post, change: &ReadChange) -> Result<Result<Mapped, Box<Rejection>>, Refused> {
+    match post.map(&asked(change)) {
+        Ok(mapped) => Ok(Ok(mapped)),
+        Err(Unfit::Plan(error)) => Err(unmet(&error)),
+        Err(Unfit::Rejected(rejection)) => Ok(Err(rejection)),
+    }
 }
 
 /// The key of the record that a request is about, as far as it has one.

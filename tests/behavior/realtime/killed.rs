@@ -123,11 +123,10 @@ fn what_an_undo_wrote_since_is_not_taken_for_what_a_request_wrote() {
     }
 }
 
-#[test]
-fn what_was_accepted_is_carried_out_by_the_next_process() {
-    let place = place_on(Server::Sqlite);
+/// A request is accepted by a process that dies as it begins to carry it out.
+fn accept_and_die(place: &Workspace) {
     let at = [("WRITEBACK_ABORT_AT", "1 a transaction begun")];
-    let answering = Answering::start_with(&place, &at);
+    let answering = Answering::start_with(place, &at);
     let token = format!("Bearer {TOKEN}");
     let headers = [
         ("Authorization", token.as_str()),
@@ -143,6 +142,12 @@ fn what_was_accepted_is_carried_out_by_the_next_process() {
         CHANGE,
     ));
     answering.kill();
+}
+
+#[test]
+fn what_was_accepted_is_carried_out_by_the_next_process() {
+    let place = place_on(Server::Sqlite);
+    accept_and_die(&place);
     let answering = Answering::start(&place);
     let told = answering.ask_keyed("k", &path_of("A1"), CHANGE).json();
     let outcome = answering.settled(told["id"].as_str().expect("an id"));
@@ -156,17 +161,7 @@ fn what_was_accepted_is_carried_out_by_the_next_process() {
 #[test]
 fn what_was_accepted_before_a_kill_is_not_carried_out_after_what_is_asked_for_later() {
     let place = place_on(Server::Sqlite);
-    let at = [("WRITEBACK_ABORT_AT", "1 a transaction begun")];
-    let answering = Answering::start_with(&place, &at);
-    let token = format!("Bearer {TOKEN}");
-    let headers = [
-        ("Authorization", token.as_str()),
-        ("Prefer", "respond-async"),
-        ("Idempotency-Key", "k"),
-    ];
-    let sent = send(&answering.host, "PATCH", &path_of("A1"), &headers, CHANGE);
-    drop(sent);
-    answering.kill();
+    accept_and_die(&place);
     // The destination comes back a while after the process, which looks for it ever less often.
     let (crm, away) = (place.path("crm.db"), place.path("away.db"));
     std::fs::rename(&crm, &away).expect("a file that is there");
