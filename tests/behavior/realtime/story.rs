@@ -34,6 +34,7 @@ fn walk() -> Vec<String> {
 }
 
 /// Carries a block out, the way to `say` something before it; what is answered, body by body.
+#[expect(clippy::print_stdout, reason = "`--nocapture` shows the walk")]
 fn said(answering: &Answering, blocks: &[String], number: usize) -> Vec<Value> {
     let script = format!("{}{}", blocks[0], blocks[number]);
     let script = script
