@@ -7,7 +7,7 @@ use super::comparison::Write;
 use super::numbers::{NumberCollector, Numbers, Unit};
 use super::pairs::{FrequentPairs, PairCounter};
 use crate::domain::layout::Layout;
-use crate::domain::sameness::{in_words, same};
+use crate::domain::sameness::{same, worded};
 use crate::domain::value::Kind;
 use crate::run::write::effect::Effect;
 
@@ -110,8 +110,9 @@ impl Counter {
         self.report.changed += 1;
         self.report.becomes_null += u64::from(after.is_none());
         self.report.stops_being_null += u64::from(before.is_none());
-        let [before, after] = [before, after].map(|value| in_words(self.report.kind, value));
-        self.pairs.add(before.as_deref(), after.as_deref());
+        let in_words = |text| worded(self.report.kind, text);
+        let (before, after) = (before.map(in_words), after.map(in_words));
+        self.pairs.add(before, after);
     }
 
     fn finish(self) -> ColumnPreview {
